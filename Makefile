@@ -1,0 +1,32 @@
+# Each target sets up what it needs: Python 3.11 or newer and git are enough.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+DEMO := .demo
+
+.PHONY: demo test lint install clean
+
+install: $(VENV)/installed
+
+$(VENV)/installed: pyproject.toml constraints/ci.txt tools/install.py
+	$(PYTHON) tools/install.py $(VENV)
+	touch $@
+
+demo: install  ## the main job on a small generated dataset
+	rm -rf $(DEMO)
+	$(BIN)/bids-ai simulate $(DEMO)/dataset
+	$(BIN)/bids-ai run $(DEMO)/dataset $(DEMO)/output participant
+
+test: lint  ## all checks
+	$(BIN)/python -m pytest --cov --cov-report=term:skip-covered
+
+lint: install
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/snakefmt --check Snakefile workflow
+	$(BIN)/python tools/export_config.py --check
+
+clean:
+	rm -rf $(DEMO) .coverage .pytest_cache .mypy_cache .ruff_cache

@@ -1,0 +1,19 @@
+"""Errors that say what was wanted, what came, and what to do next."""
+
+from __future__ import annotations
+
+
+class BidsAiError(Exception):
+    """Base class: a fault that is explained to the user without a traceback."""
+
+    exit_code = 1
+
+
+class InputError(BidsAiError, ValueError):
+    """Data that cannot be used as they are."""
+
+
+class UsageError(BidsAiError):
+    """A call that is refused before the first job."""
+
+    exit_code = 2
