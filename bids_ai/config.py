@@ -1,0 +1,217 @@
+"""The configuration: every scientific setting, typed, with unknown keys refused.
+
+Threads, memory and executors are not science and live in Snakemake profiles.
+"""
+
+from __future__ import annotations
+
+import difflib
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from bids_ai.errors import UsageError
+
+Positive = Annotated[float, Field(gt=0)]
+Fraction = Annotated[float, Field(ge=0, le=1)]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", validate_default=True, allow_inf_nan=False)
+
+
+class TemplateConfig(_Section):
+    """A template of the user's own; all paths absent means the template bundled with nilearn."""
+
+    t1w: Path | None = Field(None, description="Skull-stripped T1w template.")
+    mask: Path | None = Field(None, description="Brain mask on the grid of the template.")
+    space: str | None = Field(None, description="BIDS label of its space, such as MNI152NLin2009cAsym.")
+    head: Path | None = Field(None, description="Whole-head T1w on the same grid, for brain extraction.")
+    gm: Path | None = Field(None, description="Grey-matter probability on the same grid.")
+    wm: Path | None = Field(None, description="White-matter probability on the same grid.")
+
+    @model_validator(mode="after")
+    def _whole(self) -> TemplateConfig:
+        given = {name for name in ("t1w", "mask", "space") if getattr(self, name) is not None}
+        optional = {name for name in ("head", "gm", "wm") if getattr(self, name) is not None}
+        if (given or optional) and given != {"t1w", "mask", "space"}:
+            missing = ", ".join(sorted({"t1w", "mask", "space"} - given))
+            raise ValueError(f"a template needs t1w, mask and space together; missing: {missing}")
+        return self
+
+
+class AnatConfig(_Section):
+    """T1w preprocessing."""
+
+    skullstrip: Literal["auto", "deformable", "head-template", "none"] = Field(
+        "auto", description="Brain extraction; 'none' for images that are skull-stripped already."
+    )
+    template: TemplateConfig = TemplateConfig()
+
+
+class FuncConfig(_Section):
+    """BOLD preprocessing and denoising."""
+
+    resolution_mm: Positive | None = Field(
+        None, description="Voxel size in template space, mm; null: the BOLD's own, not below 2 mm."
+    )
+    dummy_scans: Annotated[int, Field(ge=0)] | None = Field(
+        None, description="Non-steady-state volumes at the start; null: detected."
+    )
+    confounds: Literal["24p+acompcor", "24p", "36p", "6p", "none"] = Field(
+        "24p+acompcor", description="Confound regressors taken out of the region series."
+    )
+    global_signal: bool = Field(False, description="Also regress the global signal.")
+    high_pass_hz: Annotated[float, Field(ge=0)] = Field(0.008, description="High-pass cut-off, Hz; 0: none.")
+    fd_threshold_mm: Positive | None = Field(
+        0.5, description="Frames above this framewise displacement, mm, are censored; null: none."
+    )
+    regress_task: bool = Field(False, description="Regress the blocks of events.tsv out (convolved with an HRF).")
+
+    @model_validator(mode="after")
+    def _global_signal_is_asked_for(self) -> FuncConfig:
+        if self.confounds == "36p" and not self.global_signal:
+            raise ValueError(
+                "confounds '36p' contain the global signal; ask for it with global_signal: true, or use 24p+acompcor"
+            )
+        return self
+
+
+class ParcellationConfig(_Section):
+    """Atlases and how they are applied."""
+
+    atlases: Annotated[list[str], Field(min_length=1)] = Field(
+        default_factory=lambda: ["EqualVolume:100"], description="Names of registered atlases, or files."
+    )
+    table: Path | None = Field(None, description="Region table of a single atlas file; null: the one beside it.")
+    space: str | None = Field(None, description="Space of the atlas files, where they do not say it themselves.")
+    template: Path | None = Field(
+        None,
+        description="Skull-stripped T1w template of the atlas files' space; the atlases are then brought over by a "
+        "registration of the templates, otherwise by their coordinates alone.",
+    )
+    min_coverage: Fraction = Field(0.5, description="A region with less of its voxels in the data is n/a.")
+
+
+class FunctionalConnectivityConfig(_Section):
+    """Functional connectivity."""
+
+    shrinkage: Literal["ledoit-wolf", "oas"] = Field(
+        "ledoit-wolf", description="Shrinkage of the covariance for partial correlation."
+    )
+
+
+class SurrogateConfig(_Section):
+    """The dynamical model fitted to each recording."""
+
+    model: str = Field("ridge-var", description="A registered family: ridge-var, mlp, npi-mlp.")
+    order_max: Annotated[int, Field(ge=1, le=10)] = Field(3, description="Largest number of lags tried.")
+    ensemble: Annotated[int, Field(ge=1)] = Field(5, description="Initialisations of a nonlinear model.")
+    pool_runs: bool = Field(True, description="Also fit all runs of a task of a subject together (desc-pooled).")
+    recordings_per_job: Annotated[int, Field(ge=1)] = Field(16, description="Recordings fitted in one job.")
+
+
+class EffectiveConnectivityConfig(_Section):
+    """Effective connectivity by virtual perturbation."""
+
+    push_sd: Positive = Field(1.0, description="Size of the push, in standard deviations of the region.")
+    horizon_s: Positive | None = Field(None, description="Response averaged over this time, s; null: one TR for BOLD.")
+
+
+class Config(_Section):
+    """All settings of a run."""
+
+    random_seed: Annotated[int, Field(ge=0)] = Field(20260101, description="One seed; spread by recording.")
+    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="Where surrogates are fitted.")
+    sloppy: bool = Field(False, description="Coarse registration, for tests only.")
+    anat: AnatConfig = AnatConfig()
+    func: FuncConfig = FuncConfig()
+    parcellation: ParcellationConfig = ParcellationConfig()
+    functional_connectivity: FunctionalConnectivityConfig = Field(default_factory=FunctionalConnectivityConfig)
+    surrogate: SurrogateConfig = SurrogateConfig()
+    effective_connectivity: EffectiveConnectivityConfig = EffectiveConnectivityConfig()
+
+
+#: Keys that `bids-ai run` and `bids-ai index` add for the workflow: where things are, not science.
+LOCATION_KEYS = ("bids_dir", "output_dir", "work_dir", "run_dir", "stages", "command", "assemble_reports")
+
+
+def build(values: dict[str, Any], source: str) -> Config:
+    """Validate settings.
+
+    Parameters
+    ----------
+    values : dict
+        Nested settings; :data:`LOCATION_KEYS` are ignored.
+    source : str
+        Where they come from, for messages.
+
+    Raises
+    ------
+    UsageError
+        With every fault found, and the nearest known key for an unknown one.
+    """
+    science = {key: value for key, value in values.items() if key not in LOCATION_KEYS}
+    try:
+        return Config.model_validate(science)
+    except ValidationError as error:
+        faults = "\n".join(f"  - {_explain(fault)}" for fault in error.errors())
+        raise UsageError(f"{source} cannot be used:\n{faults}") from None
+
+
+def load(path: Path) -> Config:
+    """Read and validate a YAML (or JSON) file of settings."""
+    return build(read_yaml(path), str(path))
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """Read a YAML mapping.
+
+    Raises
+    ------
+    UsageError
+        If the file cannot be read, is not YAML, or is not a mapping.
+    """
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UsageError(f"The configuration file {path} cannot be read: {error.strerror}.") from None
+    except UnicodeDecodeError as error:
+        raise UsageError(f"The configuration file {path} cannot be read as UTF-8 text: {error}") from None
+    except yaml.YAMLError as error:
+        raise UsageError(f"The configuration file {path} is not valid YAML: {error}") from None
+    if values is None:
+        return {}
+    if not isinstance(values, dict):
+        raise UsageError(f"The configuration file {path} must hold 'key: value' settings.")
+    return values
+
+
+def json_schema() -> dict[str, Any]:
+    """JSON Schema of the settings, for `snakemake.utils.validate` and for editors.
+
+    The location keys are admitted, since the resolved configuration bears them.
+    """
+    schema = {"$schema": "https://json-schema.org/draft/2020-12/schema"} | Config.model_json_schema()
+    schema["properties"] |= {key: {"type": ["string", "boolean"]} for key in LOCATION_KEYS}
+    return schema
+
+
+def _explain(fault: Any) -> str:
+    """Put one fault of pydantic in words, with the nearest key where a key is unknown."""
+    where = [str(part) for part in fault["loc"]]
+    if fault["type"] != "extra_forbidden":
+        return f"{'.'.join(where) or 'settings'}: {fault['msg']} (got {fault.get('input')!r})"
+    known = list(_section_at(where[:-1]).model_fields)
+    near = difflib.get_close_matches(where[-1], known, n=1, cutoff=0.5)
+    hint = f"did you mean '{near[0]}'?" if near else f"known here: {', '.join(known)}"
+    return f"unknown key '{'.'.join(where)}': {hint}"
+
+
+def _section_at(path: list[str]) -> type[BaseModel]:
+    section: type[BaseModel] = Config
+    for key in path:
+        section = section.model_fields[key].annotation  # type: ignore[assignment]
+    return section
