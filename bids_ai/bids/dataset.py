@@ -1,0 +1,345 @@
+"""Finding the inputs of a raw BIDS dataset with pybids: T1w and BOLD of the subjects asked for."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bids_ai.bids.files import read_json
+from bids_ai.bids.index import Anatomy, Recording, Skipped
+from bids_ai.bids.metadata import read_metadata
+from bids_ai.bids.names import stem
+from bids_ai.errors import InputError, UsageError
+
+if TYPE_CHECKING:
+    from bids.layout import BIDSFile, BIDSLayout
+
+_NIFTI = [".nii.gz", ".nii"]
+_LABEL = re.compile(r"[A-Za-z0-9+]+")
+_BOLD_ENTITIES = (
+    "subject",
+    "session",
+    "task",
+    "acquisition",
+    "ceagent",
+    "reconstruction",
+    "direction",
+    "run",
+)
+#: Echo time nearest to which the echo of a multi-echo run is taken, s: about T2* of grey matter at 3 T.
+_PREFERRED_ECHO_S = 0.030
+
+
+@dataclass(frozen=True)
+class Selection:
+    """What of a dataset is asked for. Labels come without their ``sub-`` or ``ses-``."""
+
+    participants: Sequence[str] = ()
+    excluded: Sequence[str] = ()
+    sessions: Sequence[str] = ()
+    tasks: Sequence[str] = ()
+    runs: Sequence[str] = ()
+    filters: dict[str, dict[str, Any]] = field(default_factory=dict)
+    database: Path | None = None
+
+
+def strip_prefix(label: str, prefix: str) -> str:
+    """Take ``sub-`` or ``ses-`` off a label and refuse what no BIDS label can be.
+
+    Raises
+    ------
+    UsageError
+        If the label holds anything but letters, digits and plus signs.
+    """
+    bare = label.removeprefix(f"{prefix}-")
+    if not _LABEL.fullmatch(bare):
+        raise UsageError(f"'{label}' is no BIDS label: letters, digits and + only, such as '{prefix}-01' or '01'.")
+    return bare
+
+
+def dataset_name(bids_dir: Path) -> str:
+    """Name in ``dataset_description.json``.
+
+    Raises
+    ------
+    UsageError
+        If the folder is not a BIDS dataset.
+    """
+    description = bids_dir / "dataset_description.json"
+    if not bids_dir.is_dir():
+        raise UsageError(f"The BIDS folder {bids_dir} does not exist. In a container, mount it with -v.")
+    if not description.is_file():
+        raise UsageError(
+            f"{bids_dir} is not a BIDS dataset: it has no dataset_description.json. "
+            "Give the folder that holds it and the sub-* folders."
+        )
+    try:
+        content = read_json(description)
+    except ValueError as error:
+        raise UsageError(f"{description} is not valid JSON ({error}); correct it.") from None
+    return str(content.get("Name", bids_dir.name)) if isinstance(content, dict) else bids_dir.name
+
+
+def participants(bids_dir: Path, selection: Selection) -> list[str]:
+    """Labels of the subjects to work on, without ``sub-``.
+
+    Raises
+    ------
+    UsageError
+        If none is there, or one that was asked for is not.
+    """
+    there = sorted(label for label in _folder_labels(bids_dir) if _LABEL.fullmatch(label))
+    if not there:
+        raise UsageError(f"No sub-* folder in {bids_dir}: nothing to work on.")
+    absent = sorted(set(selection.participants) - set(there))
+    if absent:
+        shown = ", ".join(there[:20]) + (" ..." if len(there) > 20 else "")
+        raise UsageError(f"Not in {bids_dir}: {', '.join(absent)}. It has: {shown}.")
+    wanted = [label for label in selection.participants or there if label not in selection.excluded]
+    if not wanted:
+        raise UsageError("No matching subject: every one asked for is also excluded.")
+    return sorted(set(wanted))
+
+
+def odd_folders(bids_dir: Path) -> list[str]:
+    """Folders that look like those of subjects and bear no BIDS label; they are not looked into."""
+    return sorted(f"sub-{label}" for label in _folder_labels(bids_dir) if not _LABEL.fullmatch(label))
+
+
+def _folder_labels(bids_dir: Path) -> list[str]:
+    return [path.name.removeprefix("sub-") for path in bids_dir.glob("sub-*") if path.is_dir()]
+
+
+def scan(
+    bids_dir: Path, labels: Sequence[str], selection: Selection
+) -> tuple[list[Anatomy], list[Recording], list[Skipped]]:
+    """Find the T1w and the BOLD runs of subjects.
+
+    Parameters
+    ----------
+    bids_dir : Path
+        The dataset.
+    labels : sequence of str
+        Subjects, without ``sub-``.
+    selection : Selection
+        Sessions, tasks, runs and filters asked for.
+
+    Returns
+    -------
+    anatomies, recordings, skipped : lists
+        Paths are absolute.
+
+    Raises
+    ------
+    UsageError
+        If a session, task or run that was asked for is nowhere, or a filter names no entity.
+    """
+    found = _Found(_layout(bids_dir, labels, selection.database), selection)
+    anatomies, recordings, skipped = [], [], []
+    for label in labels:
+        subject = f"sub-{label}"
+        anatomy = _anatomy(found.t1w.get(label, []), selection)
+        if anatomy:
+            anatomies.append(anatomy)
+        runs = _runs(found.bold.get(label, []), selection)
+        if not runs and not anatomy:
+            reason = "no T1w and no BOLD run that was asked for"
+            skipped.append(Skipped(subject, "subject", reason, fault=label in selection.participants))
+        for files in runs:
+            try:
+                recordings.append(_recording(bids_dir, files, found.fmap.get(label, []), anatomy))
+            except InputError as error:
+                skipped.append(Skipped(subject, Path(files[0].path).name, str(error)))
+    return anatomies, recordings, skipped
+
+
+class _Found:
+    """Files by subject. One query a kind for the whole dataset: a query a subject takes minutes at 1000 subjects."""
+
+    def __init__(self, layout: BIDSLayout, selection: Selection) -> None:
+        t1w = self._files(layout, selection, "t1w", {"suffix": "T1w", "datatype": "anat"})
+        bold = self._files(layout, selection, "bold", {"suffix": "bold", "datatype": "func"})
+        _name_absent(selection, t1w, bold)
+        self.t1w = _by_subject(t1w)
+        self.bold = _by_subject([file for file in bold if _asked(file, selection)])
+        self.fmap = _by_subject(self._files(layout, selection, "fmap", {"datatype": "fmap"}))
+
+    @staticmethod
+    def _files(layout: BIDSLayout, selection: Selection, kind: str, query: dict[str, Any]) -> list[BIDSFile]:
+        from bids.layout import Query
+
+        special = {None: Query.NONE, "*": Query.ANY}
+        for key, value in selection.filters.get(kind, {}).items():
+            query[key] = special.get(value, value) if isinstance(value, str | None) else value
+        try:
+            files = layout.get(**({"extension": _NIFTI} | query))
+        except ValueError as error:
+            raise UsageError(f"--bids-filter-file, {kind}: {error}") from None
+        return sorted(files, key=lambda file: file.path)
+
+
+def _by_subject(files: list[BIDSFile]) -> dict[str, list[BIDSFile]]:
+    groups: dict[str, list[BIDSFile]] = {}
+    for file in files:
+        groups.setdefault(file.entities["subject"], []).append(file)
+    return groups
+
+
+def _asked(file: BIDSFile, selection: Selection) -> bool:
+    entities = file.entities
+    return (not selection.sessions or entities.get("session") in selection.sessions) and (
+        not selection.tasks or entities.get("task") in selection.tasks
+    )
+
+
+def _name_absent(selection: Selection, t1w: list[BIDSFile], bold: list[BIDSFile]) -> None:
+    """Refuse labels that are nowhere: a misspelled task would end in anatomy alone, and look like a success."""
+
+    def labels(key: str, files: list[BIDSFile]) -> set[str]:
+        return {str(file.entities[key]) for file in files if file.entities.get(key) is not None}
+
+    there = {
+        "session": (selection.sessions, labels("session", [*t1w, *bold])),
+        "task": (selection.tasks, labels("task", bold)),
+        "run": (selection.runs, labels("run", bold)),
+    }
+    faults = []
+    for what, (asked, present) in there.items():
+        known = {unpadded(label) if what == "run" else label for label in present}
+        absent = [label for label in asked if (unpadded(label) if what == "run" else label) not in known]
+        if absent:
+            faults.append(f"{what} {', '.join(absent)} (there is: {', '.join(sorted(present)) or 'none'})")
+    if faults:
+        raise UsageError(f"Asked for, and not there in the subjects to work on: {'; '.join(faults)}.")
+
+
+def _layout(bids_dir: Path, labels: Sequence[str], database: Path | None) -> BIDSLayout:
+    from bids import BIDSLayout, BIDSLayoutIndexer
+
+    # Only the subjects asked for are indexed, and no metadata: reading every sidecar is what makes pybids slow.
+    # A database that is kept has to hold all subjects, since a later run may ask for others.
+    wanted = "|".join(re.escape(label) for label in labels) if database is None else _LABEL.pattern
+    ignore = [
+        re.compile(rf"^/sub-(?!(?:{wanted})(?:/|$))"),
+        re.compile(r"/(sourcedata|derivatives|code|stimuli|[^/]+\.mefd)(/|$)"),
+        re.compile(r"/\."),
+    ]
+    indexer = BIDSLayoutIndexer(validate=False, index_metadata=False, ignore=ignore)
+    return BIDSLayout(bids_dir, indexer=indexer, database_path=database)
+
+
+def _anatomy(files: list[BIDSFile], selection: Selection) -> Anatomy | None:
+    """Take the first T1w (by session, then by name); the others are named as unused."""
+    if selection.sessions:
+        # A T1w of another session still serves: the anatomy of a person does not change with the session.
+        files = sorted(files, key=lambda file: file.entities.get("session") not in selection.sessions)
+    if not files:
+        return None
+    entities = files[0].entities
+    name = stem({key: entities.get(key) for key in ("subject", "session")})
+    item = "/".join((*_folder(entities, "anat"), name))
+    return Anatomy(item, f"sub-{entities['subject']}", files[0].path, tuple(Path(f.path).name for f in files[1:]))
+
+
+def _runs(files: list[BIDSFile], selection: Selection) -> list[list[BIDSFile]]:
+    """Group BOLD files that are one run (the echoes of a multi-echo run), magnitudes only."""
+    asked = {unpadded(run) for run in selection.runs}
+    groups: dict[str, list[BIDSFile]] = {}
+    for file in files:
+        entities = file.entities
+        wanted = not asked or unpadded(str(entities.get("run", ""))) in asked
+        if wanted and entities.get("part", "mag") == "mag":
+            groups.setdefault(stem({key: entities.get(key) for key in _BOLD_ENTITIES}), []).append(file)
+    return list(groups.values())
+
+
+def unpadded(run: str) -> str:
+    """Run label without leading zeros, so that ``01`` asks for ``1`` as well."""
+    return run.lstrip("0") or "0"
+
+
+def _recording(root: Path, files: list[BIDSFile], fieldmaps: list[BIDSFile], anatomy: Anatomy | None) -> Recording:
+    metadata = {file.path: read_metadata(Path(file.path), root) for file in files}
+    chosen = min(files, key=lambda file: abs(_echo_time(metadata[file.path]) - _PREFERRED_ECHO_S))
+    meta, entities, path = metadata[chosen.path], chosen.entities, Path(chosen.path)
+    item = "/".join((*_folder(entities, "func"), stem({key: entities.get(key) for key in _BOLD_ENTITIES})))
+    unused = [Path(file.path).name for file in files if file is not chosen]
+    session = entities.get("session")
+    unused += [Path(file.path).name for file in fieldmaps if file.entities.get("session") == session]
+    return Recording(
+        item=item,
+        series=item,
+        subject=f"sub-{entities['subject']}",
+        session=session,
+        task=entities.get("task"),
+        run=None if entities.get("run") is None else str(entities["run"]),
+        engine="builtin",
+        tr=_repetition_time(meta, path),
+        source=str(path),
+        anat=anatomy.item if anatomy else None,
+        slice_timing=_slice_timing(meta, path),
+        slice_encoding=meta.get("SliceEncodingDirection"),
+        sbref=_companion(path, "sbref", _NIFTI),
+        events=_companion(path, "events", [".tsv"]),
+        unused=tuple(unused),
+    )
+
+
+def _echo_time(meta: dict[str, Any]) -> float:
+    """Echo time, s; 0 where the sidecar gives no number."""
+    value = meta.get("EchoTime")
+    return float(value) if isinstance(value, int | float) else 0.0
+
+
+def _slice_timing(meta: dict[str, Any], path: Path) -> tuple[float, ...] | None:
+    """Times of the slices, s, or None where the sidecar has none.
+
+    Raises
+    ------
+    InputError
+        If they are no list of numbers.
+    """
+    times = meta.get("SliceTiming")
+    if times is None or times == []:
+        return None
+    if not isinstance(times, list) or not all(isinstance(time, int | float) for time in times):
+        raise InputError(f"{path.name}: SliceTiming is {str(times)[:80]}; it must be a list of times in seconds.")
+    return tuple(float(time) for time in times)
+
+
+def _repetition_time(meta: dict[str, Any], path: Path) -> float:
+    """Repetition time of the sidecar, s.
+
+    Raises
+    ------
+    InputError
+        If it is missing, not a number, or not positive; a header's fourth zoom is no substitute, since
+        converters are known to write it wrong.
+    """
+    value = meta.get("RepetitionTime")
+    if value is None:
+        hint = " (VolumeTiming, as in sparse acquisition, is not supported)" if "VolumeTiming" in meta else ""
+        raise InputError(f"{path.name}: no RepetitionTime in its JSON sidecar{hint}; add it, in seconds.")
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < 100:
+        raise InputError(f"{path.name}: RepetitionTime is {value!r}; it must be in seconds and above 0.")
+    return float(value)
+
+
+def _companion(bold: Path, suffix: str, extensions: list[str]) -> str | None:
+    """File of another suffix with the same entities, in the same folder."""
+    base = bold.name.partition(".")[0].removesuffix("_bold")
+    bare = "_".join(part for part in base.split("_") if not part.startswith(("echo-", "part-")))
+    for name in (base, bare):
+        for extension in extensions:
+            candidate = bold.with_name(f"{name}_{suffix}{extension}")
+            if candidate.is_file():
+                return str(candidate)
+    return None
+
+
+def _folder(entities: dict[str, Any], datatype: str) -> tuple[str, ...]:
+    session = (f"ses-{entities['session']}",) if entities.get("session") else ()
+    return (f"sub-{entities['subject']}", *session, datatype)

@@ -1,0 +1,182 @@
+"""The one path builder: the name of every file that bids_ai writes.
+
+A name is a pattern with named holes. The workflow turns the holes into wildcards and the stages fill them
+in, so that a file name stands in this table and nowhere else.
+
+Holes
+-----
+anat : ``sub-01[/ses-1]/anat/sub-01[_ses-1]``, the chosen T1w of a subject
+bold : ``sub-01[/ses-1]/func/sub-01[_ses-1]_task-rest[_run-1]``, a recording
+series : the same with ``_space-...`` where the recording has one; what region series are named after
+atlas : ``atlas-NAME[_seg-...][_scale-...]``
+space : label of the template's space
+model : label of a surrogate family
+pool : empty, or ``_desc-pooled`` for a fit over all runs
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+#: Order of the entities in a file name: BIDS 1.11.1, with `model` and `stat` (BIDS extension drafts) before `label`.
+ENTITIES: dict[str, str] = {
+    "subject": "sub",
+    "session": "ses",
+    "sample": "sample",
+    "task": "task",
+    "acquisition": "acq",
+    "ceagent": "ce",
+    "reconstruction": "rec",
+    "direction": "dir",
+    "run": "run",
+    "echo": "echo",
+    "part": "part",
+    "hemisphere": "hemi",
+    "space": "space",
+    "atlas": "atlas",
+    "segmentation": "seg",
+    "scale": "scale",
+    "resolution": "res",
+    "density": "den",
+    "model": "model",
+    "statistic": "stat",
+    "label": "label",
+    "description": "desc",
+}
+
+PATTERNS: dict[str, str] = {
+    # anatomy
+    "t1w": "{anat}_desc-preproc_T1w.nii.gz",
+    "t1w_mask": "{anat}_desc-brain_mask.nii.gz",
+    "t1w_dseg": "{anat}_dseg.nii.gz",
+    "gm": "{anat}_label-GM_probseg.nii.gz",
+    "wm": "{anat}_label-WM_probseg.nii.gz",
+    "csf": "{anat}_label-CSF_probseg.nii.gz",
+    "t1w_to_template": "{anat}_from-T1w_to-{space}_mode-image_xfm.h5",
+    "template_to_t1w": "{anat}_from-{space}_to-T1w_mode-image_xfm.h5",
+    "t1w_in_template": "{anat}_space-{space}_desc-preproc_T1w.nii.gz",
+    "t1w_mask_in_template": "{anat}_space-{space}_desc-brain_mask.nii.gz",
+    "t1w_dseg_in_template": "{anat}_space-{space}_dseg.nii.gz",
+    "t1w_parcellation": "{anat}_space-T1w_{atlas}_dseg.nii.gz",
+    # BOLD
+    "bold": "{bold}_space-{space}_desc-preproc_bold.nii.gz",
+    "bold_mask": "{bold}_space-{space}_desc-brain_mask.nii.gz",
+    "bold_dseg": "{bold}_space-{space}_dseg.nii.gz",
+    "boldref": "{bold}_boldref.nii.gz",
+    "boldref_mask": "{bold}_desc-brain_mask.nii.gz",
+    "boldref_in_t1w": "{bold}_space-T1w_boldref.nii.gz",
+    "boldref_in_template": "{bold}_space-{space}_boldref.nii.gz",
+    "bold_to_t1w": "{bold}_from-boldref_to-T1w_mode-image_xfm.txt",
+    "confounds": "{bold}_desc-confounds_timeseries.tsv",
+    "bold_qc": "{bold}_desc-qc_stats.tsv",
+    # parcellation
+    "atlas_table": "{atlas}_dseg.tsv",
+    "parcellation": "{series}_{atlas}_dseg.nii.gz",
+    "coverage": "{series}_{atlas}_desc-coverage_stats.tsv",
+    "timeseries": "{series}_{atlas}_stat-mean_timeseries.tsv",
+    # connectivity
+    "pearson": "{series}_{atlas}_stat-pearsoncorrelation_relmat.tsv",
+    "partial": "{series}_{atlas}_stat-partialcorrelation_relmat.tsv",
+    # surrogate and effective connectivity
+    "weights": "{series}_{atlas}_model-{model}{pool}_surrogate.safetensors",
+    "surrogate": "{series}_{atlas}_model-{model}{pool}_surrogate.json",
+    "ec": "{series}_{atlas}_model-{model}_stat-effectiveconnectivity{pool}_relmat.tsv",
+    "jacobian": "{series}_{atlas}_model-{model}_stat-jacobian{pool}_relmat.tsv",
+}
+
+#: Figures of the report, in ``sub-XX/figures``; a hole that is a path stands for its last part.
+FIGURES: dict[str, str] = {
+    "mask_figure": "{anat}_desc-brain_mask.svg",
+    "tissues_figure": "{anat}_desc-tissues_dseg.svg",
+    "normalisation_figure": "{anat}_space-{space}_desc-normalisation_T1w.svg",
+    "coregistration_figure": "{bold}_space-T1w_desc-coregistration_bold.svg",
+    "bold_template_figure": "{bold}_space-{space}_desc-normalisation_bold.svg",
+    "carpet_figure": "{series}_{atlas}_desc-carpet_timeseries.svg",
+    "parcellation_figure": "{series}_{atlas}_desc-overlay_dseg.svg",
+    "coverage_figure": "{series}_{atlas}_desc-coverage_stats.svg",
+    "fc_figure": "{series}_{atlas}_stat-pearsoncorrelation_relmat.svg",
+    "fit_figure": "{series}_{atlas}_model-{model}{pool}_desc-fit_surrogate.svg",
+    "ec_figure": "{series}_{atlas}_model-{model}_stat-effectiveconnectivity{pool}_relmat.svg",
+    "ec_glass_figure": "{series}_{atlas}_model-{model}_stat-effectiveconnectivity{pool}_desc-glassbrain_relmat.svg",
+    "ec_direction_figure": "{series}_{atlas}_model-{model}_stat-effectiveconnectivity{pool}_desc-direction_relmat.svg",
+}
+
+_LABEL = r"[A-Za-z0-9+]+"
+_SUBJECT = rf"sub-{_LABEL}(?:/ses-{_LABEL})?"
+_STEM = r"(?:(?!_(?:space|atlas|seg|scale|model|stat|label|desc)-)[A-Za-z0-9+_-])+"
+
+#: Regular expressions of the holes when they are wildcards of the workflow.
+WILDCARDS: dict[str, str] = {
+    "anat": rf"{_SUBJECT}/anat/{_STEM}",
+    "bold": rf"{_SUBJECT}/func/{_STEM}",
+    "series": rf"{_SUBJECT}/func/{_STEM}(?:_space-{_LABEL})?",
+    "atlas": rf"atlas-{_LABEL}(?:_seg-{_LABEL})?(?:_scale-{_LABEL})?",
+    "model": r"[A-Za-z0-9]+",
+    "pool": r"(?:_desc-pooled)?",
+    "batch": r"[0-9a-f]+",
+}
+
+
+class Names:
+    """Names of the files under one output folder.
+
+    Parameters
+    ----------
+    output_dir : Path
+        Root of the derivatives.
+    space : str
+        Label of the template's space.
+    """
+
+    def __init__(self, output_dir: Path, space: str) -> None:
+        self.output_dir = Path(output_dir)
+        self.space = space
+
+    def pattern(self, key: str) -> str:
+        """Path with its holes left open, as the workflow wants it.
+
+        Parameters
+        ----------
+        key : str
+            A key of :data:`PATTERNS`.
+        """
+        return str(self.output_dir / PATTERNS[key].replace("{space}", self.space))
+
+    def path(self, key: str, **holes: str) -> Path:
+        """Path of a derivative with its holes filled in; ``pool`` defaults to empty."""
+        return self.output_dir / PATTERNS[key].format(**{"pool": "", "space": self.space} | holes)
+
+    def figure(self, key: str, **holes: str) -> Path:
+        """Path of a figure of the report with its holes filled in.
+
+        Parameters
+        ----------
+        key : str
+            A key of :data:`FIGURES`. The workflow does not know figures: they belong to the file they show.
+        **holes : str
+            As for :meth:`path`.
+        """
+        item = next(Path(holes[hole]) for hole in ("series", "bold", "anat") if f"{{{hole}}}" in FIGURES[key])
+        stems = {hole: Path(value).name for hole, value in holes.items()}
+        name = FIGURES[key].format(**{"pool": "", "space": self.space} | stems)
+        return self.output_dir / item.parts[0] / "figures" / name
+
+
+def sidecar(path: Path) -> Path:
+    """JSON beside a file, whatever its extension."""
+    name = path.name
+    stem = name[: -len(".nii.gz")] if name.endswith(".nii.gz") else path.stem
+    return path.with_name(f"{stem}.json")
+
+
+def stem(entities: Mapping[str, object]) -> str:
+    """Join entities into the stem of a BIDS name, in the order of the standard.
+
+    Parameters
+    ----------
+    entities : mapping
+        Long names of entities (as pybids gives them) to values; others are ignored, as is None.
+    """
+    parts = (f"{short}-{entities[long]}" for long, short in ENTITIES.items() if entities.get(long) is not None)
+    return "_".join(parts)

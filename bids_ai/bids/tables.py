@@ -1,0 +1,136 @@
+"""Tables of the derivatives: relation matrices, region series, node tables. Missing is ``n/a``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from bids_ai.bids.files import atomic, write_json
+from bids_ai.bids.names import sidecar
+from bids_ai.errors import InputError
+
+MISSING = "n/a"
+_TEXT_COLUMNS = {"node": str, "name": str}  # names of regions, even where they look like numbers ("001")
+_FLOAT = "%.9g"  # more digits than a float32 holds; enough that a reader gets the same matrix back
+
+
+def write_table(path: Path, table: pd.DataFrame) -> None:
+    """Write a TSV with a header row and ``n/a`` for what is missing."""
+    with atomic(path) as temporary:
+        table.to_csv(temporary, sep="\t", index=False, na_rep=MISSING, float_format=_FLOAT, lineterminator="\n")
+
+
+def read_table(path: Path) -> pd.DataFrame:
+    """Read a TSV in which only ``n/a`` and empty cells are missing (a region may be called "NA").
+
+    Raises
+    ------
+    InputError
+        If it is empty or no table.
+    """
+    missing = [MISSING, ""]
+    try:
+        return pd.read_csv(
+            path, sep="\t", na_values=missing, keep_default_na=False, dtype=_TEXT_COLUMNS, encoding="utf-8-sig"
+        )
+    except pd.errors.EmptyDataError:
+        raise InputError(f"The table {path} is empty; it should hold a header row and values.") from None
+    except (pd.errors.ParserError, UnicodeDecodeError) as error:
+        raise InputError(f"{path} cannot be read as a tab-separated table in UTF-8: {error}") from None
+
+
+def write_relmat(path: Path, matrix: np.ndarray, names: list[str], meta: dict[str, Any]) -> None:
+    """Write a relation matrix and its sidecar.
+
+    Parameters
+    ----------
+    path : Path
+        ``*_relmat.tsv``: a header row of names and a first column ``node`` (the form of XCP-D).
+    matrix : ndarray of shape (n_regions, n_regions)
+        Row = source, column = target. NaN is written as ``n/a``.
+    names : list of str
+        Names of the regions, in the order of the matrix.
+    meta : dict
+        Content of the sidecar; must say ``RelationshipMeasure`` and ``Directed``.
+
+    Raises
+    ------
+    InputError
+        If shapes and names disagree.
+    """
+    if matrix.shape != (len(names), len(names)):
+        raise InputError(f"A matrix of shape {matrix.shape} cannot bear {len(names)} region names ({path.name}).")
+    table = pd.DataFrame(np.asarray(matrix, dtype=float), columns=names)
+    table.insert(0, "node", names)
+    write_table(path, table)
+    directed = bool(meta["Directed"])
+    roles = {"RowRole": "source", "ColumnRole": "target"} if directed else {"RowRole": "node", "ColumnRole": "node"}
+    defaults = {"Weighted": True, "ValidDiagonal": False, "NonNegative": False, "StorageFormat": "Full"}
+    write_json(sidecar(path), defaults | roles | meta)
+
+
+def read_relmat(path: Path) -> tuple[np.ndarray, list[str]]:
+    """Read a relation matrix.
+
+    Returns
+    -------
+    matrix : ndarray of shape (n_regions, n_regions)
+        Row = source, column = target; missing is NaN.
+    names : list of str
+
+    Raises
+    ------
+    InputError
+        If rows and columns do not bear the same names in the same order.
+    """
+    table = read_table(path)
+    columns = [str(name) for name in table.columns[1:]]
+    rows = [str(name) for name in table.iloc[:, 0]]
+    if rows != columns:
+        raise InputError(f"Rows and columns of {path} do not bear the same names in the same order.")
+    return table.iloc[:, 1:].to_numpy(dtype=float), columns
+
+
+def write_timeseries(path: Path, series: np.ndarray, names: list[str], meta: dict[str, Any]) -> None:
+    """Write region series (n_times, n_regions); censored frames stay as rows of ``n/a``."""
+    write_table(path, pd.DataFrame(series, columns=names))
+    write_json(sidecar(path), meta)
+
+
+def read_timeseries(path: Path) -> tuple[np.ndarray, list[str]]:
+    """Read region series.
+
+    Returns
+    -------
+    series : ndarray of shape (n_times, n_regions)
+        Censored frames and regions without data are NaN.
+    names : list of str
+    """
+    table = read_table(path)
+    try:
+        return table.to_numpy(dtype=float), [str(name) for name in table.columns]
+    except ValueError as error:
+        raise InputError(f"{path} should hold one column of numbers per region with a header: {error}.") from None
+
+
+def check_names(expected: list[str], given: list[str], what: str) -> None:
+    """Refuse two lists of regions that differ, rather than reorder them.
+
+    Raises
+    ------
+    InputError
+        Naming the first difference.
+    """
+    if expected == given:
+        return
+    if sorted(expected) == sorted(given):
+        raise InputError(f"{what}: the same regions in another order; bring them into the order of the node table.")
+    missing = [name for name in expected if name not in set(given)]
+    extra = [name for name in given if name not in set(expected)]
+    raise InputError(
+        f"{what}: region names differ ({len(expected)} expected, {len(given)} came; "
+        f"missing: {missing[:3]}, unknown: {extra[:3]})."
+    )

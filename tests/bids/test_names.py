@@ -1,0 +1,154 @@
+import re
+from pathlib import Path
+from string import Formatter
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bids_ai.bids.metadata import split_name
+from bids_ai.bids.names import ENTITIES, FIGURES, PATTERNS, WILDCARDS, Names, sidecar, stem
+
+SPACE = "MNI152NLin2009aSym"
+NAMES = Names(Path("/out put/é"), SPACE)
+
+ANATS = ["sub-01/anat/sub-01", "sub-A1/ses-pre/anat/sub-A1_ses-pre"]
+BOLDS = [
+    "sub-01/func/sub-01_task-rest",
+    "sub-01/func/sub-01_task-rest_run-01",
+    "sub-A1/ses-pre/func/sub-A1_ses-pre_task-space_acq-atlas_dir-AP_run-2",
+]
+SERIES = [*BOLDS, *(f"{bold}_space-MNI152NLin2009cAsym" for bold in BOLDS)]
+ATLASES = ["atlas-Schaefer2018_seg-7Networks_scale-100", "atlas-EqualVolume_scale-20", "atlas-AAL"]
+CHOICES = {
+    "anat": ANATS,
+    "bold": BOLDS,
+    "series": SERIES,
+    "atlas": ATLASES,
+    "model": ["ridgevar", "npimlp"],
+    "pool": ["", "_desc-pooled"],
+}
+
+
+def holes_of(pattern: str) -> list[str]:
+    return [name for _, name, _, _ in Formatter().parse(pattern) if name]
+
+
+def as_regex(pattern: str) -> re.Pattern[str]:
+    """What Snakemake makes of a pattern and of the constraints of its wildcards."""
+    parts = []
+    for text, hole, _, _ in Formatter().parse(pattern):
+        parts.append(re.escape(text))
+        if hole:
+            parts.append(f"(?P<{hole}>{WILDCARDS[hole]})")
+    return re.compile("".join(parts))
+
+
+REGEXES = {key: as_regex(NAMES.pattern(key)) for key in PATTERNS}
+
+
+def combinations(holes: list[str]) -> list[dict[str, str]]:
+    found: list[dict[str, str]] = [{}]
+    for hole in holes:
+        found = [chosen | {hole: value} for chosen in found for value in CHOICES[hole]]
+    return found
+
+
+@pytest.mark.parametrize("key", PATTERNS)
+def test_a_name_gives_its_holes_back_and_fits_no_other_pattern(key):
+    for holes in combinations(holes_of(NAMES.pattern(key))):
+        name = NAMES.pattern(key).format(**holes)
+        match = REGEXES[key].fullmatch(name)
+        assert match, name
+        assert match.groupdict() == holes
+        assert [other for other, regex in REGEXES.items() if regex.fullmatch(name)] == [key], name
+
+
+LABEL = st.text("abzABZ019+", min_size=1, max_size=6) | st.sampled_from(["space", "atlas", "desc", "T1w", "boldref"])
+
+
+@st.composite
+def bold_items(draw: st.DrawFn) -> str:
+    subject, session = draw(LABEL), draw(st.none() | LABEL)
+    optional = ("acquisition", "ceagent", "reconstruction", "direction", "run")
+    entities = {"subject": subject, "session": session, "task": draw(LABEL)}
+    entities |= {key: draw(st.none() | LABEL) for key in optional}
+    folder = f"sub-{subject}/ses-{session}" if session else f"sub-{subject}"
+    return f"{folder}/func/{stem(entities)}"
+
+
+@given(bold=bold_items(), space=st.none() | LABEL, atlas=LABEL, seg=st.none() | LABEL, scale=st.none() | LABEL)
+@settings(max_examples=60, deadline=None)
+def test_any_label_survives_the_way_through_a_name(bold, space, atlas, seg, scale):
+    series = f"{bold}_space-{space}" if space else bold
+    label = f"atlas-{atlas}" + (f"_seg-{seg}" if seg else "") + (f"_scale-{scale}" if scale else "")
+    for pool in ("", "_desc-pooled"):
+        given_holes = {"bold": bold, "series": series, "atlas": label, "model": "ridgevar", "pool": pool}
+        for key in ("boldref", "boldref_in_t1w", "bold_mask", "timeseries", "weights", "ec"):
+            name = NAMES.pattern(key).format(**given_holes)
+            match = REGEXES[key].fullmatch(name)
+            assert match, name
+            assert match.groupdict() == {hole: given_holes[hole] for hole in holes_of(NAMES.pattern(key))}
+
+
+@pytest.mark.parametrize("key", PATTERNS)
+def test_names_are_in_the_order_of_the_standard(key):
+    """The holes are in order by themselves; what a pattern adds must keep it."""
+    order = [*ENTITIES.values()]
+    for holes in combinations(holes_of(NAMES.pattern(key))):
+        entities, suffix, extension = split_name(Path(NAMES.pattern(key).format(**holes)).name)
+        known = [name for name in entities if name not in ("from", "to", "mode")]
+        assert known == sorted(known, key=order.index)
+        assert suffix
+        assert extension
+
+
+@given(st.dictionaries(st.sampled_from(list(ENTITIES)), st.text("abzABZ019", min_size=1, max_size=8)))
+def test_split_name_takes_apart_what_stem_joins(entities):
+    parts, suffix, extension = split_name(f"{stem(entities)}_bold.nii.gz")
+    assert parts == {ENTITIES[key]: value for key, value in entities.items()}
+    assert list(parts) == [short for long, short in ENTITIES.items() if long in entities]
+    assert (suffix, extension) == ("bold", ".nii.gz")
+
+
+def test_stem_leaves_out_what_is_not_there():
+    assert stem({"run": None, "suffix": "bold", "task": "rest", "subject": "01"}) == "sub-01_task-rest"
+    assert split_name("dataset_description.json") == ({}, "description", ".json")
+    # Values may hold a hyphen in files of other tools; the name of the entity ends at the first one.
+    assert split_name("sub-01_desc-a-b_bold.nii") == ({"sub": "01", "desc": "a-b"}, "bold", ".nii")
+
+
+def test_path_fills_the_holes():
+    path = NAMES.path("ec", series=SERIES[-1], atlas=ATLASES[0], model="ridgevar", pool="_desc-pooled")
+    assert path == Path(
+        "/out put/é/sub-A1/ses-pre/func/sub-A1_ses-pre_task-space_acq-atlas_dir-AP_run-2_space-MNI152NLin2009cAsym_"
+        "atlas-Schaefer2018_seg-7Networks_scale-100_model-ridgevar_stat-effectiveconnectivity_desc-pooled_relmat.tsv"
+    )
+    assert NAMES.path("atlas_table", atlas="atlas-AAL") == Path("/out put/é/atlas-AAL_dseg.tsv")
+    assert NAMES.path("bold", bold=BOLDS[0]).name == f"sub-01_task-rest_space-{SPACE}_desc-preproc_bold.nii.gz"
+
+
+@pytest.mark.parametrize("key", FIGURES)
+def test_figures_lie_in_the_folder_of_the_subject_and_never_share_a_name(key):
+    made = {}
+    for holes in combinations([hole for hole in holes_of(FIGURES[key]) if hole != "space"]):
+        path = NAMES.figure(key, **holes)
+        item = holes.get("series") or holes.get("bold") or holes["anat"]
+        assert path.parent == Path("/out put/é") / item.partition("/")[0] / "figures"
+        assert path.suffix == ".svg"
+        assert path not in made, (holes, made[path])
+        made[path] = holes
+
+
+def test_a_folder_with_braces_is_no_pattern():
+    assert Names(Path("/a{b}c"), SPACE).path("t1w", anat="sub-01/anat/sub-01") == Path(
+        "/a{b}c/sub-01/anat/sub-01_desc-preproc_T1w.nii.gz"
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [("a_T1w.nii.gz", "a_T1w.json"), ("a_xfm.h5", "a_xfm.json"), ("a_relmat.tsv", "a_relmat.json")],
+)
+def test_sidecar_is_beside_the_file(name, expected):
+    assert sidecar(Path("/x") / name) == Path("/x") / expected
