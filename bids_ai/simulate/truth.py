@@ -1,0 +1,162 @@
+"""What is known of the demo dataset and hidden from the workflow: ``sourcedata/truth``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bids_ai.simulate import network as net
+from bids_ai.simulate.bold import BoldScan, in_scan
+from bids_ai.simulate.folder import write_json, write_table
+from bids_ai.simulate.motion import MOTION_COLUMNS, framewise_displacement
+from bids_ai.simulate.nifti import write_displacements, write_volume
+from bids_ai.simulate.parcels import Parcels
+from bids_ai.simulate.phantom import Phantom, voxel_centres
+from bids_ai.simulate.warp import FIELD_SPACING_MM, SubjectWarp
+
+Array = NDArray[np.floating]
+
+TEMPLATE_SPACE = "MNI152NLin2009aSym"
+#: What the template's image covers, and what its brain does, mm.
+_TEMPLATE_BOX_MM = np.array([[-98.0, -134.0, -72.0], [98.0, 98.0, 116.0]])
+_BRAIN_BOX_MM = np.array([[-72.0, -107.0, -72.0], [72.0, 73.0, 82.0]])
+TISSUE_LABELS = {"GM": 1, "WM": 2, "CSF": 3}
+
+
+def write_parcels(folder: Path, parcels: Parcels) -> None:
+    """The parcels in template space with their node table."""
+    folder.mkdir(parents=True, exist_ok=True)
+    labels = parcels.labels.astype(np.int16)
+    write_volume(folder / f"tpl-{parcels.space}_{parcels.name}_dseg.nii.gz", labels, parcels.affine)
+    table = parcels.nodes.astype(object).where(parcels.nodes.notna(), None)
+    rows = table.to_numpy().tolist()
+    write_table(folder / f"{parcels.name}_dseg.tsv", list(parcels.nodes.columns), rows)
+
+
+def write_network(folder: Path, stem: str, network: net.Network, names: list[str]) -> None:
+    """The coupling matrix (row = source) and the constants of its dynamics."""
+    path = folder / f"{stem}_stat-coupling_relmat.tsv"
+    rows = [[name, *row] for name, row in zip(names, network.coupling.tolist(), strict=True)]
+    write_table(path, ["node", *names], rows)
+    write_json(
+        path.with_suffix(".json"),
+        {
+            "RelationshipMeasure": "Coupling of the stochastic network that made the BOLD",
+            "MeasureUnits": "1/s",
+            "Directed": True,
+            "RowRole": "source",
+            "ColumnRole": "target",
+            "Model": "dx = (-x / TimeConstant + x C) dt + dW, then the canonical haemodynamic response",
+            "TimeConstant": network.time_constant_s,
+            "SlowestRate": round(network.slowest_rate, 6),
+            "IntegrationStep": net.STEP_S,
+        },
+    )
+
+
+def write_anatomy(folder: Path, stem: str, warp: SubjectWarp, phantom: Phantom, labels: NDArray[np.int16]) -> None:
+    """Brain mask, tissues and parcels on the grid of the T1w; the maps to and from the template."""
+    folder.mkdir(parents=True, exist_ok=True)
+    mask = phantom.brain_mask
+    write_volume(folder / f"{stem}_desc-brain_mask.nii.gz", mask.astype(np.uint8), phantom.affine)
+    write_volume(folder / f"{stem}_desc-parcels_dseg.nii.gz", labels, phantom.affine)
+    parts = np.stack([phantom.fractions[name] for name in TISSUE_LABELS])
+    tissue = np.where(mask, parts.argmax(axis=0) + 1, 0).astype(np.uint8)
+    write_volume(folder / f"{stem}_dseg.nii.gz", tissue, phantom.affine)
+    for name in TISSUE_LABELS:
+        part = np.rint(phantom.fractions[name] * 255.0).astype(np.uint8)
+        path = folder / f"{stem}_label-{name}_probseg.nii.gz"
+        write_volume(path, part, phantom.affine, slope=1.0 / 255.0)
+    _write_transforms(folder, stem, warp, phantom)
+
+
+def write_run(
+    folder: Path,
+    stem: str,
+    scan: BoldScan,
+    phantom: Phantom,
+    labels: NDArray[np.int16],
+    names: list[str],
+    *,
+    series_percent: Array,
+    states: Array,
+    motion: Array,
+) -> None:
+    """Region series before painting, head motion, and where parcels and brain lie in the first frame."""
+    folder.mkdir(parents=True, exist_ok=True)
+    write_table(folder / f"{stem}_desc-regions_timeseries.tsv", names, series_percent)
+    write_table(folder / f"{stem}_desc-states_timeseries.tsv", names, states)
+    displacement = framewise_displacement(motion)
+    columns = [*MOTION_COLUMNS, "framewise_displacement"]
+    write_table(folder / f"{stem}_desc-motion_timeseries.tsv", columns, np.c_[motion, displacement])
+    write_json(folder / f"{stem}_scan.json", _scan_description(scan, displacement))
+    within = in_scan(labels.astype(np.float32), phantom.affine, scan, order=0).astype(np.int16)
+    write_volume(folder / f"{stem}_desc-parcels_dseg.nii.gz", within, scan.affine)
+    brain = in_scan(phantom.fractions["brain"], phantom.affine, scan) > 0.5
+    write_volume(folder / f"{stem}_desc-brain_mask.nii.gz", brain.astype(np.uint8), scan.affine)
+
+
+def _scan_description(scan: BoldScan, displacement: Array) -> dict[str, object]:
+    pose = np.eye(4) if scan.pose is None else scan.pose
+    return {
+        "Description": (
+            "Series are sampled at the middle of every frame; regions in percent signal change, states in "
+            "units of the network. Motion moves the head relative to the first frame by "
+            "p' = Rz Ry Rx (p - c) + c + t, in scanner coordinates (RAS), with t in mm, angles in rad and "
+            "c the rotation centre."
+        ),
+        "StartTime": scan.repetition_time_s / 2.0,
+        "RepetitionTime": scan.repetition_time_s,
+        "RotationCentre": np.round(scan.centre_mm(), 4).tolist(),
+        "FromT1wToFirstFrame": np.round(pose, 9).tolist(),
+        "NumberOfNonSteadyVolumes": scan.non_steady,
+        "MedianFramewiseDisplacement": round(float(np.nanmedian(displacement)), 5),
+        "FramesAboveHalfMillimetre": np.flatnonzero(np.nan_to_num(displacement) > 0.5).tolist(),
+    }
+
+
+def _write_transforms(folder: Path, stem: str, warp: SubjectWarp, phantom: Phantom) -> None:
+    """Whole maps (warp and affine) as displacement fields that ANTs applies, and the affine by itself.
+
+    ``from-A_to-B_mode-image`` resamples an image of A onto the grid of B, hence maps points of B to A.
+    """
+    grid = _covering_grid(_TEMPLATE_BOX_MM)
+    field = warp.to_subject(grid[1]) - grid[1]
+    path = folder / f"{stem}_from-T1w_to-{TEMPLATE_SPACE}_mode-image_xfm.nii.gz"
+    write_displacements(path, field, grid[0])
+    corners = np.array(np.meshgrid(*[(0, n - 1) for n in phantom.t1w.shape])).reshape(3, -1).T
+    extent = corners @ phantom.affine[:3, :3].T + phantom.affine[:3, 3]
+    grid = _covering_grid(np.stack([extent.min(axis=0), extent.max(axis=0)]))
+    field = warp.to_template(grid[1]) - grid[1]
+    path = folder / f"{stem}_from-{TEMPLATE_SPACE}_to-T1w_mode-image_xfm.nii.gz"
+    write_displacements(path, field, grid[0])
+    brain = warp.forward[_brain_part(warp)]
+    write_json(
+        folder / f"{stem}_anatomy.json",
+        {
+            "Description": (
+                "A template point x lies at Affine @ (x + u(x)) in the T1w, mm RAS; the xfm files hold the whole map."
+            ),
+            "Affine": np.round(warp.affine, 9).tolist(),
+            "LargestDisplacementInBrain": round(float(np.linalg.norm(brain, axis=-1).max()), 4),
+            "MeanDisplacementInBrain": round(float(np.linalg.norm(brain, axis=-1).mean()), 4),
+            "BrainVolume": round(float(phantom.fractions["brain"].sum()) * phantom.voxel_mm**3 / 1e6, 4),
+            "BrainVolumeUnits": "L",
+        },
+    )
+
+
+def _covering_grid(box_mm: Array) -> tuple[Array, Array]:
+    """Affine and points (mm) of a grid as fine as the warp's own over a box."""
+    shape = tuple(np.ceil((box_mm[1] - box_mm[0]) / FIELD_SPACING_MM).astype(int) + 1)
+    affine = np.diag([FIELD_SPACING_MM] * 3 + [1.0])
+    affine[:3, 3] = box_mm[0]
+    return affine, voxel_centres(affine, shape).astype(float)
+
+
+def _brain_part(warp: SubjectWarp) -> tuple[slice, ...]:
+    """The box of the template's brain within the displacement grid."""
+    low, high = np.rint((_BRAIN_BOX_MM - warp.field_affine[:3, 3]) / FIELD_SPACING_MM).astype(int)
+    return tuple(slice(a, b + 1) for a, b in zip(low, high, strict=True))
