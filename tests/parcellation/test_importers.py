@@ -1,0 +1,120 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from bids_ai.errors import InputError
+from bids_ai.parcellation.importers import is_label_json, read_region_table
+
+
+def _write(folder: Path, name: str, text: str, encoding: str = "utf-8") -> Path:
+    path = folder / name
+    path.write_text(text, encoding=encoding)
+    return path
+
+
+def test_bids_tsv_with_byte_order_mark_background_and_na(tmp_path: Path) -> None:
+    header, background = "index\tname\themisphere\tnetwork\tcolor\n", "0\tbackground\tn/a\tn/a\tn/a\n"
+    text = header + background + "2\tb\tright\tn/a\t#00ff00\n1\ta\tL\tVis\tn/a\n"
+    nodes = read_region_table(_write(tmp_path, "t.tsv", text, "utf-8-sig"))
+    assert nodes["index"].tolist() == [1, 2]
+    assert nodes["name"].tolist() == ["a", "b"]
+    assert nodes["hemisphere"].tolist() == ["L", "R"]
+    assert nodes["network"].tolist() == ["Vis", None]
+    assert nodes["color"].tolist() == ["#781286", "#00ff00"]
+
+
+def test_utf16_and_latin1_tables_are_read(tmp_path: Path) -> None:
+    for encoding in ("utf-16", "latin-1"):
+        nodes = read_region_table(_write(tmp_path, "t.csv", "index;name\n1;Gyrus précentral\n", encoding))
+        assert nodes["name"].tolist() == ["Gyrus précentral"]
+
+
+def test_abagen_csv_gives_sides_to_names_that_occur_twice(tmp_path: Path) -> None:
+    text = "id,label,hemisphere,structure\n1,insula,L,cortex\n2,insula,R,cortex\n3,brainstem,B,subcortex/brainstem\n"
+    nodes = read_region_table(_write(tmp_path, "t.csv", text))
+    assert nodes["name"].tolist() == ["LH_insula", "RH_insula", "brainstem"]
+    assert nodes["hemisphere"].tolist() == ["L", "R", "B"]
+
+
+def test_label_column_of_numbers_is_the_index(tmp_path: Path) -> None:
+    nodes = read_region_table(_write(tmp_path, "t.tsv", "label\tregion\tr\tg\tb\n5\tx\t255\t0\t16\n"))
+    assert nodes[["index", "name", "color"]].to_numpy().tolist() == [[5, "x", "#ff0010"]]
+
+
+def test_freesurfer_lut(tmp_path: Path) -> None:
+    text = "#No. Label R G B A\n0 Unknown 0 0 0 0\n\n10 Left-Thalamus 0 118 14 0\n49 Right-Thalamus 0 118 14 0\n"
+    nodes = read_region_table(_write(tmp_path, "lut.txt", text))
+    assert nodes["index"].tolist() == [10, 49]
+    assert nodes["hemisphere"].tolist() == ["L", "R"]
+    assert nodes["color"].tolist() == ["#00760e"] * 2
+    assert nodes.attrs["lookup"] is True
+
+
+def test_list_of_names_and_list_of_numbers_with_names(tmp_path: Path) -> None:
+    plain = read_region_table(_write(tmp_path, "a.txt", "HIP-rh\nHIP-lh\n"))
+    assert plain[["index", "name"]].to_numpy().tolist() == [[1, "HIP-rh"], [2, "HIP-lh"]]
+    numbered = read_region_table(_write(tmp_path, "b.txt", "2001 Precentral_L 1\n2002 Precentral_R 2\n"))
+    assert numbered["index"].tolist() == [2001, 2002]
+
+
+def test_networks_are_read_from_schaefers_names_only(tmp_path: Path) -> None:
+    nodes = read_region_table(
+        _write(tmp_path, "t.txt", "7Networks_LH_DorsAttn_Post_1\n17Networks_RH_ContA_IPS_1\nLH_superior_frontal_1\n")
+    )
+    assert nodes["network"].tolist() == ["DorsAttn", "ContA", None]
+
+
+def test_neuroparc_json_loses_empty_and_numbers(tmp_path: Path) -> None:
+    content = {"MetaData": {}, "rois": {"0": {"label": "empty"}, "1": {"label": "1_Vis"}, "2": {"label": None}}}
+    path = _write(tmp_path, "t.json", json.dumps(content))
+    assert is_label_json(path)
+    assert read_region_table(path)["name"].tolist() == ["Vis", "region2"]
+
+
+def test_a_sidecar_is_no_table(tmp_path: Path) -> None:
+    path = _write(tmp_path, "t.json", '{"Space": "MNI152NLin6Asym", "Resolution": "2 mm"}')
+    assert not is_label_json(path)
+    with pytest.raises(InputError, match="lists no regions"):
+        read_region_table(path)
+
+
+def test_xcp_layout(tmp_path: Path) -> None:
+    _write(tmp_path, "sNodeNames.txt", "LH_a\nRH_a\n")
+    _write(tmp_path, "sNodeIndex.1D", "3\n7\n")
+    _write(tmp_path, "sCommunityAffiliation.1D", "2\n1\n")
+    _write(tmp_path, "sCommunityNames.txt", "visual\nlimbic\n")
+    nodes = read_region_table(tmp_path / "sNodeIndex.1D")
+    assert nodes["index"].tolist() == [3, 7]
+    assert nodes["network"].tolist() == ["limbic", "visual"]
+    _write(tmp_path, "sCommunityAffiliation.1D", "2\n3\n")
+    with pytest.raises(InputError, match="network 3, of which"):
+        read_region_table(tmp_path / "sNodeNames.txt")
+    _write(tmp_path, "sNodeIndex.1D", "3\n")
+    with pytest.raises(InputError, match="1 lines for 2 names"):
+        read_region_table(tmp_path / "sNodeNames.txt")
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("t.tsv", "", "empty"),
+        ("t.tsv", "index\tvalue\n1\t2\n", "needs a column of labels"),
+        ("t.tsv", "index\tname\n1\ta\textra\n", "Line 2 .* another number of columns"),
+        ("t.tsv", "index\tname\nx\ta\n", "integers from 1 up, got x"),
+        ("t.tsv", "index\tname\n1\ta\n2\ta\n", "Names that occur more than once"),
+        ("t.json", "{", "not valid JSON"),
+        ("t.1D", "1\n2\n", "numbers, not names"),
+        ("t.xlsx", "x", "unknown ending"),
+    ],
+)
+def test_unusable_tables_are_refused_with_the_reason(tmp_path: Path, name: str, text: str, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        read_region_table(_write(tmp_path, name, text))
+
+
+def test_a_missing_table_is_named(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="does not exist"):
+        read_region_table(tmp_path / "none.tsv")
