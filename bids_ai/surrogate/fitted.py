@@ -1,0 +1,147 @@
+"""What a fit gives: a surrogate with everything needed to use, judge and store it, or a reason why not."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from bids_ai.surrogate.base import SurrogateModel
+from bids_ai.surrogate.lags import IntArray, histories
+from bids_ai.surrogate.prepare import Scaler
+from bids_ai.surrogate.usable import BoolArray, FloatArray
+
+
+@dataclass(frozen=True)
+class Gate:
+    """Verdict on a fit: "reliable", or "unreliable" with every reason."""
+
+    verdict: str
+    reasons: tuple[str, ...]
+
+    @property
+    def reliable(self) -> bool:
+        """Whether nothing speaks against the fit."""
+        return self.verdict == "reliable"
+
+
+@dataclass(frozen=True)
+class FailedFit:
+    """A recording that could not be fitted, and why."""
+
+    name: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class FittedSurrogate:
+    """A fitted surrogate brain. All arrays of kept regions are in SD units, time first.
+
+    Parameters
+    ----------
+    name : str
+        Of the recording.
+    family : str
+        Of the models below: "ridge-var" where the family asked for predicted no better.
+    requested : str
+        The family that was asked for.
+    models : tuple of SurrogateModel
+        The ensemble.
+    scaler : Scaler
+        Mean and SD per run, in the units of the signal.
+    regions : tuple of str
+        All regions, kept or not.
+    kept : (n_regions,) bool
+    excluded : dict
+        Region -> reason.
+    tr : float
+        Seconds.
+    order : int
+    penalty : float or None
+        Ridge penalty of the linear model (or part).
+    selection : list of dict
+        Table of selection.
+    evaluation : dict
+        JSON-able, see docs/surrogate.md.
+    gate : Gate
+    seed : int
+    device : str
+        Device of the fit; the models are on the CPU.
+    warnings : tuple of str
+    innovation_cov : (n_kept, n_kept) array
+        Covariance of the held-out prediction errors.
+    series : (n_times, n_kept) array
+        Standardised runs, joined by NaN rows; NaN where censored.
+    targets : (n_samples,) int
+        Frames of `series` with a complete history.
+    """
+
+    name: str
+    family: str
+    requested: str
+    models: tuple[SurrogateModel, ...]
+    scaler: Scaler
+    regions: tuple[str, ...]
+    kept: BoolArray
+    excluded: dict[str, str]
+    tr: float
+    order: int
+    penalty: float | None
+    selection: list[dict[str, float]]
+    evaluation: dict[str, Any]
+    gate: Gate
+    seed: int
+    device: str
+    warnings: tuple[str, ...]
+    innovation_cov: FloatArray
+    series: FloatArray
+    targets: IntArray
+
+    def states(self, max_states: int | None = None) -> FloatArray:
+        """Observed histories, shape (n_states, order, n_kept), SD units, newest lag last.
+
+        Parameters
+        ----------
+        max_states : int, optional
+            At most so many, evenly spaced over the recording; neighbours in time are nearly the same state.
+        """
+        chosen = self.targets
+        if max_states is not None and len(chosen) > max_states:
+            chosen = chosen[np.linspace(0, len(chosen) - 1, max_states).round().astype(int)]
+        return histories(self.series, chosen, self.order)
+
+    def signal_units(self, matrix: FloatArray) -> FloatArray:
+        """Turn a response in SD of the target per SD of the source into signal units per signal unit.
+
+        Parameters
+        ----------
+        matrix : (..., n_regions, n_regions) array
+            Over all regions; NaN where missing.
+        """
+        sd = np.full(len(self.regions), np.nan)
+        sd[self.kept] = np.sqrt((self.scaler.sd**2).mean(axis=0))  # pooled over runs
+        return matrix * sd[None, :] / sd[:, None]
+
+    def simulate(self, n_steps: int, n_chains: int = 1, seed: int | None = None, burn_in: int = 200) -> FloatArray:
+        """Free-running series of the first member with innovations, shape (n_chains, n_steps, n_kept), SD units."""
+        model = self.models[0]
+        dtype = model_dtype(model)
+        generator = torch.Generator().manual_seed(self.seed if seed is None else seed)
+        states = self.states()
+        start = states[np.linspace(0, len(states) - 1, n_chains).round().astype(int)]
+        frames = model.simulate(
+            n_steps + burn_in,
+            torch.as_tensor(start, dtype=dtype),
+            torch.as_tensor(self.innovation_cov),
+            generator,
+        )
+        out: FloatArray = frames[:, burn_in:].double().numpy()
+        return out
+
+
+def model_dtype(model: SurrogateModel) -> torch.dtype:
+    """Floating type that a model computes in."""
+    tensors = [*model.parameters(), *model.buffers()]
+    return tensors[-1].dtype

@@ -1,0 +1,85 @@
+"""The unit of fitting: the runs of one recording."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from bids_ai.errors import InputError
+from bids_ai.surrogate.usable import FloatArray
+
+
+@dataclass(frozen=True)
+class Recording:
+    """Region series of one recording, in one or more runs that are fitted together.
+
+    Parameters
+    ----------
+    name : str
+        Unique name; seeds derive from it.
+    runs : tuple of (n_times, n_regions) arrays
+        Any unit. NaN rows are censored frames, NaN columns regions without data. No lag crosses a run
+        boundary or a censored frame.
+    tr : float
+        Sampling interval, seconds.
+    regions : tuple of str
+        Region names, in the order of the columns.
+
+    Raises
+    ------
+    InputError
+        Infinite values, wrong shapes, names that do not fit, one frame, TR <= 0.
+    """
+
+    name: str
+    runs: tuple[FloatArray, ...]
+    tr: float
+    regions: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        """Check what can be known without fitting."""
+        object.__setattr__(self, "runs", tuple(np.asarray(run, dtype=np.float64) for run in self.runs))
+        object.__setattr__(self, "regions", tuple(str(region) for region in self.regions))
+        self._check_sampling()
+        self._check_regions()
+        if not self.runs:
+            raise InputError(f"{self.name}: a recording needs at least one run, got none.")
+        for number, run in enumerate(self.runs, start=1):
+            self._check_run(run, f"{self.name}, run {number}")
+
+    def _check_sampling(self) -> None:
+        if not (np.isfinite(self.tr) and self.tr > 0):
+            raise InputError(
+                f"{self.name}: the sampling interval (TR) must be a positive number of seconds, got {self.tr!r}. "
+                "Set RepetitionTime in the sidecar, or pass --tr."
+            )
+
+    def _check_regions(self) -> None:
+        if len(self.regions) < 2:
+            raise InputError(f"{self.name}: connectivity needs at least 2 regions, got {len(self.regions)}.")
+        if len(set(self.regions)) != len(self.regions):
+            twice = sorted({region for region in self.regions if self.regions.count(region) > 1})
+            raise InputError(f"{self.name}: region names must be unique; repeated: {', '.join(twice[:5])}.")
+
+    def _check_run(self, run: FloatArray, where: str) -> None:
+        if run.ndim != 2:
+            raise InputError(f"{where}: expected an array (n_times, n_regions), got shape {run.shape}.")
+        if run.shape[1] != len(self.regions):
+            hint = " It looks transposed: time comes first." if run.shape[0] == len(self.regions) else ""
+            raise InputError(f"{where}: {run.shape[1]} columns do not fit {len(self.regions)} region names.{hint}")
+        if run.shape[0] < 2:
+            raise InputError(
+                f"{where}: {run.shape[0]} frame(s) hold no dynamics; a 4D series with many frames is needed."
+            )
+        infinite = np.flatnonzero(np.isinf(run).any(axis=0))
+        if infinite.size:
+            named = [self.regions[column] for column in infinite]
+            raise InputError(
+                f"{where}: infinite values in {', '.join(named[:5])}. Mark missing values as NaN (n/a in a table)."
+            )
+
+    @property
+    def n_frames(self) -> int:
+        """Frames over all runs, censored ones included."""
+        return sum(len(run) for run in self.runs)
