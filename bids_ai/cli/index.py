@@ -1,0 +1,171 @@
+"""``bids-ai index``: choose the inputs, write the index and the resolved configuration."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shlex
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TextIO
+
+import yaml
+
+from bids_ai.bids.files import write_text
+from bids_ai.bids.index import Index, Recording
+from bids_ai.cli import options
+from bids_ai.cli.engine import workflow_dir
+from bids_ai.cli.places import absolute, check_places, default_work_dir
+from bids_ai.config import Config
+from bids_ai.errors import UsageError
+from bids_ai.stages.plan import STAGES, stages_of
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options of ``bids-ai index``."""
+    options.add_locations(parser)
+    options.add_selection(parser)
+    options.add_settings(parser)
+
+
+def execute(args: argparse.Namespace) -> int:
+    """Write the index and say how to call snakemake."""
+    run = prepare(args)
+    for warning in run.warnings:
+        print(f"warning: {warning}", file=sys.stderr)
+    show_inputs(run.index, sys.stderr)
+    run.save(assemble_reports=True)
+    print(f"Index: {run.index_file}\nConfiguration: {run.config_file}\n\nNow:\n")
+    places = [shlex.quote(str(path)) for path in (workflow_dir() / "Snakefile", run.config_file, run.work_dir)]
+    print(f"  snakemake --snakefile {places[0]} --configfile {places[1]} \\")
+    print(f"      --directory {places[2]} --rerun-incomplete --keep-going --cores 2")
+    return 0
+
+
+@dataclass
+class PreparedRun:
+    """A run that has passed all checks and has written nothing yet."""
+
+    bids_dir: Path | None
+    output_dir: Path
+    work_dir: Path
+    run_dir: Path
+    config: Config
+    index: Index
+    stages: list[str]
+    warnings: list[str]
+
+    @property
+    def config_file(self) -> Path:
+        """Resolved configuration."""
+        return self.run_dir / "config.yaml"
+
+    @property
+    def index_file(self) -> Path:
+        """Index."""
+        return self.run_dir / "index.json"
+
+    @property
+    def links(self) -> dict[str, str]:
+        """Source datasets by the name they have in BIDS URIs."""
+        raw = {"raw": str(self.bids_dir)} if self.bids_dir else {}
+        return raw | self.index.derivatives
+
+    def save(self, *, assemble_reports: bool) -> None:
+        """Write index, configuration and the root files of the derivatives."""
+        from bids_ai.bids.description import write_root
+
+        write_root(self.output_dir, dataset_name=self.index.dataset_name, links=self.links)
+        text = self.save_settings(assemble_reports=assemble_reports)
+        write_text(self.output_dir / "logs" / self.run_dir.name / "config.yaml", text)
+
+    def save_settings(self, *, assemble_reports: bool) -> str:
+        """Write only what the workflow reads: the index and the resolved configuration, which is returned."""
+        settings = self.config.model_dump(mode="json") | {
+            "bids_dir": str(self.bids_dir or ""),
+            "output_dir": str(self.output_dir),
+            "work_dir": str(self.work_dir),
+            "run_dir": str(self.run_dir),
+            "stages": ",".join(self.stages),
+            "command": shlex.join(["bids-ai", *sys.argv[1:]]),
+            "assemble_reports": assemble_reports,
+        }
+        self.index.save(self.index_file)
+        text = yaml.safe_dump(settings, sort_keys=False, allow_unicode=True)
+        write_text(self.config_file, text)
+        return text
+
+
+def prepare(args: argparse.Namespace) -> PreparedRun:
+    """Check everything that can be checked and choose the inputs.
+
+    Raises
+    ------
+    UsageError
+        With all findings, if anything speaks against the run.
+    """
+    from bids_ai.bids.derivatives import parse_option
+    from bids_ai.cli import preflight
+
+    config = options.configuration(args)
+    selection = options.selection(args)
+    stages = _stages(args)
+    tools = parse_option(args.derivatives)
+    bids_dir = None if str(args.bids_dir) == "-" and tools else absolute(args.bids_dir)
+    output_dir = absolute(args.output_dir)
+    work_dir = absolute(args.work_dir or default_work_dir(bids_dir, output_dir))
+    findings = preflight.Findings(refusals=check_places(bids_dir, output_dir, work_dir))
+    preflight.check_settings(config, findings)
+    preflight.refuse(findings)
+    if bids_dir and not args.skip_bids_validation:
+        preflight.validate_bids(bids_dir, findings)
+    index = preflight.build_index(bids_dir, selection, tools, config, findings)
+    preflight.check_work(index, findings)
+    if stages != ["anat"]:
+        preflight.check_atlases(index, config, work_dir / "cache", findings)
+    preflight.refuse(findings)
+    run_id = time.strftime("%Y%m%dT%H%M%S") + f"-{os.getpid()}"
+    return PreparedRun(
+        bids_dir=bids_dir,
+        output_dir=output_dir,
+        work_dir=work_dir,
+        run_dir=work_dir / "runs" / run_id,
+        config=config,
+        index=index,
+        stages=stages,
+        warnings=findings.warnings,
+    )
+
+
+def _stages(args: argparse.Namespace) -> list[str]:
+    if args.anat_only and args.stages:
+        raise UsageError("--anat-only and --stages contradict each other; give one of them.")
+    wanted = ["anat"] if args.anat_only else stages_of(" ".join(args.stages))
+    left_out = stages_of(" ".join(args.skip)) if args.skip else []
+    stages = [stage for stage in STAGES if stage in wanted and stage not in left_out]
+    if not stages:
+        raise UsageError("--skip leaves no stage to run.")
+    return stages
+
+
+def show_inputs(index: Index, out: TextIO) -> None:
+    """Print the file chosen for every input, and what was left out and why."""
+    for anatomy in index.anatomies:
+        print(f"{anatomy.subject}  T1w  {anatomy.t1w}", file=out)
+        for name in anatomy.unused:
+            print(f"{anatomy.subject}  T1w  not used: {name}", file=out)
+    for recording in index.recordings:
+        for line in _recording_lines(recording):
+            print(f"{recording.subject}  {line}", file=out)
+    for skipped in index.skipped:
+        print(f"{skipped.subject}  LEFT OUT  {skipped.what}: {skipped.reason}", file=out)
+
+
+def _recording_lines(entry: Recording) -> list[str]:
+    kinds = {"builtin": "BOLD", "fmriprep": "BOLD (fMRIPrep)", "timeseries": f"series ({entry.atlas})"}
+    lines = [f"{kinds[entry.engine]}  {entry.source}  TR {entry.tr:g} s"]
+    companions = ("sbref", "events", "mask", "confounds")
+    lines += [f"{what}  {getattr(entry, what)}" for what in companions if getattr(entry, what)]
+    return lines + [f"not used: {name}" for name in entry.unused]

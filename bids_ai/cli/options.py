@@ -1,0 +1,183 @@
+"""Options that ``run`` and ``index`` share, and the settings that follow from them."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from bids_ai import config as settings
+from bids_ai.bids.dataset import Selection, strip_prefix
+from bids_ai.bids.files import read_json
+from bids_ai.cli.places import absolute
+from bids_ai.config import Config
+from bids_ai.errors import UsageError
+from bids_ai.stages.plan import STAGES
+
+#: Options users of other apps know and that belong to later versions.
+NOT_YET = {
+    "--output-spaces": "choosing further output spaces",
+    "--fs-license-file": "FreeSurfer",
+    "--fs-subjects-dir": "FreeSurfer",
+    "--report-output-level": "reports per session",
+    "--aggregate-session-reports": "reports per session",
+    "--resource-monitor": "the resource monitor",
+}
+
+
+def add_locations(parser: argparse.ArgumentParser) -> None:
+    """Where things are."""
+    parser.add_argument("bids_dir", type=Path, help="the BIDS dataset; '-' where --derivatives gives everything")
+    parser.add_argument("output_dir", type=Path, help="folder for the derivatives, made if absent")
+
+
+def add_selection(parser: argparse.ArgumentParser) -> None:
+    """What of the dataset is worked on."""
+    group = parser.add_argument_group("what to work on")
+    group.add_argument("--participant-label", nargs="+", default=[], metavar="LABEL", help="subjects (01 or sub-01)")
+    group.add_argument("--exclude-participant-label", nargs="+", default=[], metavar="LABEL", help="subjects left out")
+    group.add_argument("--session-label", "--session-id", nargs="+", default=[], metavar="LABEL", help="sessions")
+    group.add_argument("--task-id", nargs="+", default=[], metavar="TASK", help="tasks")
+    group.add_argument("--run-id", nargs="+", default=[], metavar="RUN", help="runs")
+    group.add_argument(
+        "--bids-filter-file",
+        type=Path,
+        metavar="JSON",
+        help='pybids filters by kind of file: {"t1w": {...}, "bold": {...}}; null: without, "*": with any',
+    )
+    group.add_argument("--bids-database-dir", type=Path, metavar="DIR", help="folder of a pybids database to reuse")
+    group.add_argument("--skip-bids-validation", action="store_true", help="do not call the bids-validator")
+    group.add_argument(
+        "-d",
+        "--derivatives",
+        nargs="+",
+        default=[],
+        metavar="NAME=PATH",
+        help="start from what another tool made: fmriprep=DIR (preprocessed BOLD and confounds) or "
+        "xcpd=DIR (region series, *_timeseries.tsv)",
+    )
+
+
+def add_settings(parser: argparse.ArgumentParser) -> None:
+    """How it is worked on; whatever is not here stands in the configuration file."""
+    group = parser.add_argument_group("how to work on it (more in the configuration file)")
+    group.add_argument("--config-file", type=Path, metavar="YAML", help="settings; options given here win over it")
+    group.add_argument(
+        "--atlases",
+        nargs="+",
+        metavar="ATLAS",
+        help="names (EqualVolume:100, GrownSeitzman2018, GrownPower2011, GrownDosenbach2010) or NIfTI files",
+    )
+    group.add_argument("--atlas-table", type=Path, metavar="TABLE", help="region table of the one atlas file given")
+    group.add_argument("--atlas-space", metavar="SPACE", help="space of the atlas files, such as MNI152NLin2009cAsym")
+    group.add_argument(
+        "--atlas-template",
+        type=Path,
+        metavar="T1W",
+        help="brain-extracted T1w template of the atlas files' space: they are registered to the template of the run "
+        "instead of being placed by their coordinates alone",
+    )
+    group.add_argument("--min-coverage", type=float, metavar="FRACTION", help="below it a region is n/a")
+    group.add_argument("--model", help="surrogate family: ridge-var, mlp, npi-mlp")
+    group.add_argument(
+        "--stages", nargs="+", default=[], metavar="STAGE", help=f"only up to these: {', '.join(STAGES)} (default: all)"
+    )
+    group.add_argument("--anat-only", action="store_true", help="same as --stages anat")
+    group.add_argument("--skip", nargs="+", default=[], metavar="STAGE", help="stages to leave out")
+    group.add_argument("--random-seed", type=int, metavar="N", help="one seed for everything")
+    device = group.add_mutually_exclusive_group()
+    device.add_argument("--device", choices=("auto", "cpu", "cuda"), help="where surrogates are fitted")
+    device.add_argument("--gpu", dest="device", action="store_const", const="cuda", help="same as --device cuda")
+    device.add_argument("--no-gpu", dest="device", action="store_const", const="cpu", help="same as --device cpu")
+    group.add_argument("--sloppy", action="store_true", help="coarse registration; for tests only")
+    group.add_argument(
+        "-w", "--work-dir", type=Path, metavar="DIR", help="intermediate files (OUTPUT_DIR/../bids_ai_work)"
+    )
+    for option in NOT_YET:
+        group.add_argument(option, nargs="*", action=_NotYet, help=argparse.SUPPRESS)
+
+
+class _NotYet(argparse.Action):
+    def __call__(self, parser: Any, namespace: Any, values: Any, option_string: str | None = None) -> None:
+        raise UsageError(f"{option_string}: {NOT_YET[str(option_string)]} is not there yet in this version.")
+
+
+def selection(args: argparse.Namespace) -> Selection:
+    """Read what was asked for; labels lose their prefix.
+
+    Raises
+    ------
+    UsageError
+        For a label that is none, or a filter file that cannot be read.
+    """
+    filters: dict[str, dict[str, Any]] = {}
+    if args.bids_filter_file:
+        try:
+            filters = read_json(args.bids_filter_file)
+        except (OSError, ValueError) as error:
+            raise UsageError(f"--bids-filter-file {args.bids_filter_file} cannot be read as JSON: {error}") from None
+        if not isinstance(filters, dict) or not all(isinstance(entry, dict) for entry in filters.values()):
+            raise UsageError(
+                f'--bids-filter-file {args.bids_filter_file} must look like {{"bold": {{"acquisition": "mb"}}}}.'
+            )
+        unknown = sorted(set(filters) - {"t1w", "bold", "fmap"})
+        if unknown:
+            raise UsageError(f"--bids-filter-file: unknown kind {', '.join(unknown)}; known are t1w, bold and fmap.")
+    return Selection(
+        participants=[strip_prefix(label, "sub") for label in args.participant_label],
+        excluded=[strip_prefix(label, "sub") for label in args.exclude_participant_label],
+        sessions=[strip_prefix(label, "ses") for label in args.session_label],
+        tasks=[strip_prefix(label, "task") for label in args.task_id],
+        runs=[strip_prefix(label, "run") for label in args.run_id],
+        filters=filters,
+        database=args.bids_database_dir,
+    )
+
+
+def configuration(args: argparse.Namespace) -> Config:
+    """Merge the defaults, the configuration file and the options, in this order; the last wins.
+
+    Paths come out absolute, since jobs run in the work folder.
+    """
+    values = settings.read_yaml(args.config_file) if args.config_file else {}
+    overrides: dict[tuple[str, ...], Any] = {
+        ("parcellation", "atlases"): args.atlases,
+        ("parcellation", "table"): args.atlas_table,
+        ("parcellation", "space"): args.atlas_space,
+        ("parcellation", "template"): args.atlas_template,
+        ("parcellation", "min_coverage"): args.min_coverage,
+        ("surrogate", "model"): args.model,
+        ("random_seed",): args.random_seed,
+        ("device",): args.device,
+        ("sloppy",): args.sloppy or None,
+    }
+    for path, value in overrides.items():
+        if value is not None:
+            _place(values, path, value)
+    return _with_absolute_paths(settings.build(values, str(args.config_file or "The command line")))
+
+
+def _place(values: dict[str, Any], path: tuple[str, ...], value: Any) -> None:
+    """Put a value into nested settings; a section that is no section is left for the validation to name."""
+    section: Any = values
+    for key in path[:-1]:
+        if isinstance(section, dict):
+            section[key] = section.get(key) or {}
+            section = section[key]
+    if isinstance(section, dict):
+        section[path[-1]] = value
+
+
+def _with_absolute_paths(config: Config) -> Config:
+    parcellation, template = config.parcellation, config.anat.template
+    parcellation.atlases = [
+        str(absolute(Path(atlas))) if Path(atlas).expanduser().exists() else atlas for atlas in parcellation.atlases
+    ]
+    if parcellation.table:
+        parcellation.table = absolute(parcellation.table)
+    if parcellation.template:
+        parcellation.template = absolute(parcellation.template)
+    for name in ("t1w", "mask", "head", "gm", "wm"):
+        if getattr(template, name):
+            setattr(template, name, absolute(getattr(template, name)))
+    return config

@@ -1,0 +1,211 @@
+"""``bids-ai run``: the whole job, from a BIDS dataset to reports."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+from bids_ai.bids.index import Index
+from bids_ai.cli import engine, options
+from bids_ai.cli.index import PreparedRun, prepare, show_inputs
+from bids_ai.cli.locks import lock_subjects
+from bids_ai.cli.places import absolute, made_by, older_outputs
+from bids_ai.errors import UsageError
+from bids_ai.stages.records import Failure, failures, unfitted
+
+_DESCRIPTION = """
+Takes the T1w and BOLD of every subject to region series, functional connectivity, a fitted surrogate brain,
+effective connectivity, and a report sub-XX.html. Arguments after -- go to Snakemake as they are.
+
+  bids-ai run DATA OUT participant
+  bids-ai run DATA OUT participant --participant-label 01 --atlases schaefer.nii.gz --atlas-space MNI152NLin2009cAsym
+  bids-ai run DATA OUT participant --derivatives fmriprep=DATA/derivatives/fmriprep
+  bids-ai run DATA OUT participant --dry-run
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options of ``bids-ai run``."""
+    parser.description = str(parser.description) + "\n" + _DESCRIPTION
+    options.add_locations(parser)
+    parser.add_argument("analysis_level", choices=("participant", "group"), help="group: one page over all subjects")
+    options.add_selection(parser)
+    options.add_settings(parser)
+    group = parser.add_argument_group("how to run")
+    cores = os.cpu_count() or 1
+    group.add_argument(
+        "--nprocs", "--n-cpus", "--nthreads", type=int, default=cores, metavar="N", help=f"cores in all ({cores})"
+    )
+    group.add_argument("--omp-nthreads", type=int, metavar="N", help="threads of one job at most")
+    group.add_argument("--mem-mb", "--mem", type=int, metavar="MB", help="memory for all jobs together")
+    group.add_argument("--low-mem", action="store_true", help="one job at a time")
+    group.add_argument("--profile", metavar="PROFILE", help="Snakemake profile, such as one for a cluster")
+    group.add_argument("--stop-on-first-crash", action="store_true", help="do not go on with other subjects")
+    group.add_argument("--clean-workdir", action="store_true", help="empty the work folder first")
+    group.add_argument("-n", "--dry-run", action="store_true", help="print the inputs chosen and the jobs, and stop")
+    group.add_argument("--reports-only", action="store_true", help="only assemble the reports again")
+    group.add_argument("--boilerplate-only", action="store_true", help="only print the methods text")
+    group.add_argument("--write-graph", action="store_true", help="write the graph of the workflow to logs/ (DOT)")
+    group.add_argument("-v", "--verbose", action="count", default=0, help="show all that Snakemake says")
+    group.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    group.add_argument("--notrack", action="store_true", help="accepted and without effect: nothing is ever tracked")
+
+
+def execute(args: argparse.Namespace) -> int:
+    """Run the job; see the exit codes in ``bids-ai --help``."""
+    if args.debug:
+        os.environ["BIDS_AI_DEBUG"] = "1"
+    if args.analysis_level == "group":
+        return _group(absolute(args.output_dir))
+    run = prepare(args)
+    for warning in run.warnings:
+        print(f"warning: {warning}", file=sys.stderr)
+    if args.boilerplate_only:
+        return _print_methods(run)
+    show_inputs(run.index, sys.stdout if args.dry_run else sys.stderr)
+    if args.dry_run:
+        return _dry_run(run, args)
+    note = older_outputs(run.output_dir)
+    if note:
+        print(f"note: {note}", file=sys.stderr)
+    with lock_subjects(run.output_dir, run.index.subjects):
+        if args.clean_workdir:
+            _clean(run.work_dir)
+        return _run_locked(run, args)
+
+
+def _run_locked(run: PreparedRun, args: argparse.Namespace) -> int:
+    from bids_ai.stages import report
+
+    engine_failed = False
+    interrupted = False
+    run.save(assemble_reports=False)
+    try:
+        if args.write_graph:
+            _write_graph(run)
+        if not args.reports_only:
+            engine_failed = _run_workflow(run, args) != 0
+    except KeyboardInterrupt:
+        interrupted = True
+    finally:
+        failed = failures(run.run_dir, killed=not interrupted) + unfitted(run.config_file)
+        pages = report.assemble(run.config_file, failed)
+    faults = [entry for entry in run.index.skipped if entry.fault]
+    _summary(run, pages, failed, len(faults), engine_failed)
+    if interrupted:
+        return 130
+    return 1 if failed or faults or engine_failed else 0
+
+
+def _run_workflow(run: PreparedRun, args: argparse.Namespace) -> int:
+    """Run the workflow; when a recording failed, run it again without that one.
+
+    A batch of surrogates waits for all its recordings, so that one that failed would hold up the others.
+    """
+    status = _engine(run, args)
+    failed = failures(run.run_dir)
+    lost = _lost_series(run.index, failed)
+    broken = {value for failure in failed for value in failure.wildcards.values()}
+    remaining = run.index.without(lost, broken)
+    if status == 0 or not lost or not remaining.recordings or args.stop_on_first_crash:
+        return status
+    print(f"{len(lost)} recording(s) failed; going on with the others.", file=sys.stderr)
+    remaining.save(run.index_file)
+    try:
+        return _engine(run, args)
+    finally:
+        run.index.save(run.index_file)
+
+
+def _lost_series(index: Index, failed: list[Failure]) -> set[str]:
+    """Recordings that cannot be finished because a job before their surrogate failed."""
+    lost = set()
+    for recording in index.recordings:
+        items = {recording.item, recording.series, recording.anat}
+        if any(items & set(failure.wildcards.values()) for failure in failed):
+            lost.add(recording.series)
+    return lost
+
+
+def _engine(run: PreparedRun, args: argparse.Namespace, *, dry_run: bool = False) -> int:
+    parts = engine.command(
+        run.config_file,
+        run.work_dir,
+        cores=1 if args.low_mem else max(1, args.nprocs),
+        memory_mb=args.mem_mb,
+        keep_going=not args.stop_on_first_crash,
+        profile=args.profile,
+        dry_run=dry_run,
+        extra=[*_thread_limit(args), *args.snakemake_args],
+    )
+    if dry_run:
+        return subprocess.run(parts, env=engine.environment(), check=False).returncode
+    return engine.run(parts, run.output_dir / "logs" / run.run_dir.name / "snakemake.log", verbose=args.verbose)
+
+
+def _thread_limit(args: argparse.Namespace) -> list[str]:
+    return ["--max-threads", str(args.omp_nthreads)] if args.omp_nthreads else []
+
+
+def _dry_run(run: PreparedRun, args: argparse.Namespace) -> int:
+    """List the jobs without writing to the output folder."""
+    import tempfile
+
+    with tempfile.TemporaryDirectory(prefix="bids_ai-") as folder:
+        scratch = replace(run, run_dir=Path(folder) / "run")
+        scratch.save_settings(assemble_reports=False)
+        status = _engine(scratch, args, dry_run=True)
+    if status:
+        raise UsageError("Snakemake could not plan the jobs; its message is above.")
+    return 0
+
+
+def _group(output_dir: Path) -> int:
+    from bids_ai.stages import report
+
+    if made_by(output_dir) is None:
+        raise UsageError(f"{output_dir} holds no outputs of bids_ai; run the participant level first.")
+    print(report.assemble_group(output_dir))
+    return 0
+
+
+def _clean(work_dir: Path) -> None:
+    """Empty a work folder; nothing but one of ours is ever emptied."""
+    if any(work_dir.glob("runs/*/index.json")):
+        shutil.rmtree(work_dir)
+
+
+def _print_methods(run: PreparedRun) -> int:
+    from bids_ai.stages import report
+
+    print(report.planned_methods(run.config, run.index))
+    return 0
+
+
+def _write_graph(run: PreparedRun) -> None:
+    parts = engine.command(run.config_file, run.work_dir, cores=1, extra=["--rulegraph"])
+    done = subprocess.run(parts, env=engine.environment(), capture_output=True, text=True, check=False)
+    path = run.output_dir / "logs" / run.run_dir.name / "workflow.dot"
+    path.write_text(done.stdout, encoding="utf-8")
+    print(f"graph: {path}", file=sys.stderr)
+
+
+def _summary(run: PreparedRun, pages: list[Path], failed: list[Failure], faults: int, engine_failed: bool) -> None:
+    """Say what was made, what was not, and where the reports are."""
+    print("", file=sys.stderr)
+    for failure in failed:
+        print(f"FAILED  {failure.stage} {failure.item}: {failure.message}", file=sys.stderr)
+    for entry in run.index.skipped:
+        print(f"LEFT OUT  {entry.subject} {entry.what}: {entry.reason}", file=sys.stderr)
+    if engine_failed and not failed:
+        log = run.output_dir / "logs" / run.run_dir.name / "snakemake.log"
+        print(f"FAILED  Snakemake ended with an error; see {log}", file=sys.stderr)
+    count = len(run.index.recordings)
+    print(f"{count} recording(s), {len(failed)} failed job(s), {faults} left out for a fault.", file=sys.stderr)
+    for page in pages:
+        print(f"report: {page}")

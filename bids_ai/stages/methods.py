@@ -1,0 +1,216 @@
+"""Which steps ran for a subject, told from the sidecars they left: the source of the methods text."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from bids_ai.bids.files import read_json
+from bids_ai.bids.index import Recording
+from bids_ai.bids.names import sidecar
+from bids_ai.stages.context import Context
+from bids_ai.stages.sidecars import versions
+
+Step = dict[str, Any]
+
+#: Word in the label of an atlas -> sentence of the methods text about it.
+_ATLASES = {
+    "schaefer": "atlas_schaefer2018",
+    "seitzman": "atlas_seitzman2018",
+    "power": "atlas_power2011",
+    "dosenbach": "atlas_dosenbach2010",
+    "tian": "atlas_tian2020",
+    "desikan": "atlas_desikan2006",
+    "equalvolume": "atlas_equal_volume",
+}
+
+#: Strategy of confound regression -> its sentences.
+_STRATEGIES = {
+    "24p+acompcor": ("motion_24", "acompcor"),
+    "24p": ("motion_24",),
+    "6p": ("motion_6",),
+    "36p": ("motion_24", "confounds_36p"),
+    "none": (),
+}
+
+
+def steps_of(context: Context, subjects: list[str]) -> list[Step]:
+    """Steps that ran for some subjects.
+
+    Parameters
+    ----------
+    context : Context
+        The run.
+    subjects : list of str
+        Such as ``["sub-01"]``.
+
+    Returns
+    -------
+    list of dict
+        As `bids_ai.report.methods.methods_text` takes them.
+    """
+    steps = [
+        _step("bids_ai", "bids-ai", seed=context.config.random_seed),
+        _tool("snakemake"),
+        _tool("pybids"),
+    ]
+    for anatomy in context.index.anatomies:
+        if anatomy.subject in subjects:
+            steps += _anat(context, anatomy.item)
+    for recording in context.index.recordings:
+        if recording.subject in subjects:
+            steps += _func(context, recording)
+    for recording, atlas in context.index.pairs():
+        if recording.subject in subjects:
+            steps += _series(context, recording, atlas.label)
+    for atlas in context.index.atlases:
+        for fit in context.index.fits_of(atlas):
+            if fit.subject in subjects:
+                steps += _fit(context, {"series": fit.series, "atlas": atlas.label, "pool": fit.pool})
+    return steps
+
+
+def read_sidecar(path: Path) -> dict[str, Any] | None:
+    """Sidecar of a derivative, or None where there is none."""
+    beside = sidecar(path)
+    if not path.is_file() or not beside.is_file():
+        return None
+    content: dict[str, Any] = read_json(beside)
+    return content
+
+
+def _step(name: str, package: str | None = None, **parameters: Any) -> Step:
+    step: Step = {"step": name, "parameters": {key: value for key, value in parameters.items() if value is not None}}
+    return step | (_tool(package) if package else {}) | {"step": name}
+
+
+def _tool(package: str) -> Step:
+    return {"step": "bids_ai", "tool": package, "version": versions(package)[package]}
+
+
+def _anat(context: Context, item: str) -> list[Step]:
+    meta = read_sidecar(context.names.path("t1w", anat=item))
+    if meta is None:
+        return []
+    quality = meta.get("QualityControl", {})
+    method = str(quality.get("skullstrip_method", ""))
+    kinds = {"none": "brain_extraction_none", "template": "brain_extraction_template"}
+    extraction = next((step for word, step in kinds.items() if word in method), "brain_extraction_deformable")
+    steps = [
+        _step("nipype", "nipype"),
+        _step("bias_field", "antspyx"),
+        _step(extraction, details=quality.get("skullstrip_details")),
+        _step("tissue_segmentation"),
+        _step("normalisation", template=context.index.space),
+    ]
+    if context.config.anat.template.t1w is None:
+        steps.append(_step("template_mni152", "nilearn"))
+    return steps
+
+
+def _func(context: Context, recording: Recording) -> list[Step]:
+    if recording.engine != "builtin":
+        names = {"fmriprep": "fmriprep_derivatives", "timeseries": "xcpd_derivatives"}
+        tool = {"fmriprep": "fmriprep", "timeseries": "xcpd"}[recording.engine]
+        version = _version_of(context.index.derivatives.get(tool))
+        return [_step(names[recording.engine], derivatives_version=version)]
+    meta = read_sidecar(context.names.path("bold", bold=recording.item))
+    if meta is None:
+        return []
+    quality = meta.get("QualityControl", {})
+    coregistration = str(quality.get("coregistration", ""))
+    steps = [
+        _step("head_motion"),
+        _step("coregistration_bbr") if "boundary" in coregistration else _step("coregistration", method=coregistration),
+        _step("resampling", space=context.index.space, resolution_mm=quality.get("resolution_mm")),
+        _step("framewise_displacement"),
+        _step("dvars"),
+    ]
+    if quality.get("slice_timing") == "corrected":
+        steps.append(_step("slice_timing", reference="the middle of the acquisition of a volume"))
+    if quality.get("dummy_scans"):
+        steps.append(_step("dummy_scans", n_dummy=quality["dummy_scans"]))
+    return steps
+
+
+def _version_of(folder: str | None) -> str | None:
+    """Version of the tool that made a derivative dataset, as its description says."""
+    try:
+        tools = read_json(Path(folder or "") / "dataset_description.json").get("GeneratedBy", [])
+        return str(tools[0].get("Version")) if tools and tools[0].get("Version") else None
+    except (OSError, ValueError, AttributeError):
+        return None
+
+
+def _series(context: Context, recording: Recording, atlas: str) -> list[Step]:
+    holes = {"series": recording.series, "atlas": atlas}
+    meta = read_sidecar(context.names.path("timeseries", **holes))
+    if meta is None:
+        return []
+    settings = context.config
+    steps = []
+    if recording.engine != "timeseries":
+        steps += _denoising(context, meta)
+        steps.append(
+            _step(
+                "parcellation",
+                atlas=atlas,
+                n_regions=_count(context, atlas),
+                min_coverage_percent=f"{100 * settings.parcellation.min_coverage:g}",
+            )
+        )
+        steps += [_step(step) for word, step in _ATLASES.items() if word in atlas.lower()]
+    if context.names.path("pearson", **holes).is_file():
+        shrinkage = settings.functional_connectivity.shrinkage.replace("-", "_")
+        steps += [_step("pearson"), _step(f"partial_{shrinkage}", "scikit-learn"), _step("effective_sample_size")]
+    return steps
+
+
+def _count(context: Context, atlas: str) -> int:
+    from bids_ai.stages.inputs import read_nodes
+
+    return len(read_nodes(context, atlas))
+
+
+def _denoising(context: Context, meta: dict[str, Any]) -> list[Step]:
+    settings = context.config.func
+    regressors = [str(name) for name in meta.get("ConfoundRegressors", [])]
+    kinds = {
+        "24p+acompcor": ["motion_24", "acompcor"],
+        "24p": ["motion_24"],
+        "6p": ["motion_6"],
+        "36p": ["confounds_36p"],
+    }
+    components = sum(name.startswith("a_comp_cor") for name in regressors)
+    steps = [_step(name, n_components=components) for name in kinds.get(settings.confounds, [])]
+    if settings.global_signal and settings.confounds != "36p":
+        steps.append(_step("global_signal"))
+    if any(name.startswith("task: ") for name in regressors):
+        steps.append(_step("task_regression"))
+    if settings.high_pass_hz:
+        steps.append(_step("high_pass", cutoff_hz=settings.high_pass_hz))
+    if settings.fd_threshold_mm:
+        steps.append(_step("censoring", fd_threshold_mm=settings.fd_threshold_mm))
+    return steps
+
+
+def _fit(context: Context, holes: dict[str, str]) -> list[Step]:
+    path = context.names.path("surrogate", model=context.model, **holes)
+    if not path.is_file():
+        return []
+    meta = read_json(path)
+    if meta.get("Status") != "fitted":
+        return []
+    fit = meta["Fit"]
+    family = {"ridge-var": "ridge_var", "mlp": "mlp", "npi-mlp": "npi_mlp"}.get(fit["family"], fit["family"])
+    steps = [
+        _step(family, "torch", order_max=context.config.surrogate.order_max),
+        _step("surrogate_gate"),
+    ]
+    if len(fit["models"]) > 1:
+        steps.append(_step("ensemble", n_members=len(fit["models"])))
+    ec = read_sidecar(context.names.path("ec", model=context.model, **holes))
+    if ec is not None:
+        steps.append(_step("perturbation", push_sd=ec.get("PushSize"), horizon_s=ec.get("HorizonSeconds")))
+        steps.append(_step("jacobian"))
+    return steps

@@ -1,0 +1,174 @@
+"""What the workflow asks for: target files, inputs that depend on the index, resources.
+
+The Snakefile stays declarative; whatever needs the index is looked up here.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from bids_ai.bids.names import WILDCARDS
+from bids_ai.errors import UsageError
+from bids_ai.stages.context import Context
+
+#: Stages that can be asked for with ``--stages``, in the order of the data.
+STAGES = ("anat", "func", "timeseries", "fc", "surrogate", "ec")
+
+
+class Plan:
+    """Lookups of the workflow.
+
+    Parameters
+    ----------
+    settings : mapping
+        Resolved configuration, as Snakemake hands it over.
+    """
+
+    def __init__(self, settings: Mapping[str, Any]) -> None:
+        self.context = Context.from_settings(settings)
+        self.name = self.context.names.pattern
+        self.work = str(self.context.work_dir)
+        self.config_file = str(self.context.config_file)
+        self.wildcards = WILDCARDS
+
+    # ---- targets
+
+    def targets(self, stages: str = "") -> list[str]:
+        """Files that a run must end with.
+
+        Parameters
+        ----------
+        stages : str
+            Comma-separated stages; empty means all.
+        """
+        wanted = stages_of(stages)
+        found: list[Path] = []
+        for stage in wanted:
+            found += getattr(self, f"_targets_{stage}")()
+        return [str(path) for path in found]
+
+    def _targets_anat(self) -> list[Path]:
+        path = self.context.names.path
+        return [path("t1w_to_template", anat=entry.item) for entry in self.context.index.anatomies]
+
+    def _targets_func(self) -> list[Path]:
+        path = self.context.names.path
+        recordings = self.context.index.recordings
+        return [path("bold", bold=entry.item) for entry in recordings if entry.engine == "builtin"]
+
+    def _pairs(self, *keys: str) -> list[Path]:
+        path = self.context.names.path
+        pairs = list(self.context.index.pairs())
+        return [path(key, series=entry.series, atlas=atlas.label) for entry, atlas in pairs for key in keys]
+
+    def _targets_timeseries(self) -> list[Path]:
+        return self._pairs("timeseries")
+
+    def _targets_fc(self) -> list[Path]:
+        return self._pairs("pearson")
+
+    def _fits(self, key: str) -> list[Path]:
+        index, path, model = self.context.index, self.context.names.path, self.context.model
+        return [
+            path(key, series=fit.series, atlas=atlas.label, model=model, pool=fit.pool)
+            for atlas in index.atlases
+            for fit in index.fits_of(atlas)
+        ]
+
+    def _targets_surrogate(self) -> list[Path]:
+        return self._fits("surrogate")
+
+    def _targets_ec(self) -> list[Path]:
+        return self._fits("ec")
+
+    # ---- inputs that depend on the index; each takes the wildcards of a rule
+
+    def t1w(self, wildcards: Any) -> str:
+        """Raw T1w of a subject."""
+        return self.context.index.anatomy(wildcards.anat).t1w
+
+    def bold(self, wildcards: Any) -> str:
+        """Raw BOLD of a recording."""
+        return self.context.index.recording(wildcards.bold).source
+
+    def anat_of_bold(self, wildcards: Any) -> str:
+        """Transform to the template of the T1w that a recording is registered to."""
+        anat = self.context.index.recording(wildcards.bold).anat
+        return str(self.context.names.path("t1w_to_template", anat=anat or ""))
+
+    def bold_of_series(self, wildcards: Any) -> str:
+        """Preprocessed BOLD, or the region series of another tool, that region series are read from."""
+        entry = self.context.index.recording(wildcards.series, wildcards.atlas)
+        if entry.engine != "builtin":
+            return entry.source
+        return str(self.context.names.path("bold", bold=entry.item))
+
+    def series_of_fit(self, wildcards: Any) -> list[str]:
+        """Region series of the runs that a fit works on."""
+        fit = self.context.index.fit(wildcards.series, wildcards.pool, wildcards.atlas)
+        path = self.context.names.path
+        return [str(path("timeseries", series=series, atlas=wildcards.atlas)) for series in fit.recordings]
+
+    def series_of_batch(self, wildcards: Any) -> list[str]:
+        """Region series of all fits in a batch."""
+        fits = self.context.batches[wildcards.atlas][wildcards.batch]
+        path = self.context.names.path
+        runs = dict.fromkeys(series for fit in fits for series in fit.recordings)
+        return [str(path("timeseries", series=series, atlas=wildcards.atlas)) for series in runs]
+
+    def batch_of_fit(self, wildcards: Any) -> str:
+        """Folder in which the job of a batch left its fits."""
+        batch = self.context.batch_of(wildcards.atlas, wildcards.series, wildcards.pool)
+        return self.batch_folder(wildcards.atlas, wildcards.model, batch)
+
+    def batch_folder(self, atlas: str, model: str, batch: str) -> str:
+        """Folder in which the job of a batch leaves its fits."""
+        return f"{self.work}/surrogate/{atlas}_model-{model}/batch-{batch}"
+
+    def log(self, rule: str, item: str) -> str:
+        """Log of a job."""
+        return f"{self.work}/logs/{rule}/{item}.log"
+
+    @property
+    def report_command(self) -> str:
+        """Command that assembles the reports when the workflow ends; none where ``bids-ai run`` does it itself."""
+        if not self.context.assemble_reports:
+            return "true"
+        return shlex.join(["bids-ai", "stage", "report", "--config", self.config_file])
+
+    # ---- settings that decide whether a file is up to date
+
+    def setting(self, *sections: str) -> str:
+        """Settings as text: when they change, Snakemake makes the file again."""
+        chosen = {section: getattr(self.context.config, section) for section in ("random_seed", "sloppy", *sections)}
+        parts = (v.model_dump_json() if hasattr(v, "model_dump_json") else str(v) for v in chosen.values())
+        return " ".join(parts)
+
+    # ---- resources
+
+    @staticmethod
+    def memory(base_mb: int, per_input: float) -> Any:
+        """Memory that grows with the compressed size of the inputs and with the attempt, MB."""
+
+        def mem_mb(wildcards: Any, input: Any, attempt: int) -> int:
+            return int((base_mb + per_input * input.size_mb) * attempt)
+
+        return mem_mb
+
+
+def stages_of(text: str) -> list[str]:
+    """Read a comma- or space-separated list of stages.
+
+    Raises
+    ------
+    UsageError
+        For an unknown stage.
+    """
+    wanted = [name for name in text.replace(",", " ").split() if name]
+    unknown = sorted(set(wanted) - set(STAGES))
+    if unknown:
+        raise UsageError(f"Unknown stage: {', '.join(unknown)}. Stages are: {', '.join(STAGES)}.")
+    return [name for name in STAGES if not wanted or name in wanted]

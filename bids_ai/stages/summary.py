@@ -1,0 +1,249 @@
+"""What the report says of a subject in numbers, told from the index and from the sidecars that are there."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from bids_ai.bids.files import read_json
+from bids_ai.bids.index import Index, Recording
+from bids_ai.bids.tables import read_table
+from bids_ai.report.model import InputFile, Notice, RecordingSummary, Summary, SummaryRow, Table
+from bids_ai.stages.context import Context
+from bids_ai.stages.methods import read_sidecar
+from bids_ai.stages.records import Failure
+
+_ENGINES = {
+    "builtin": "preprocessed here",
+    "fmriprep": "preprocessed by fMRIPrep",
+    "timeseries": "region series of another tool",
+}
+
+
+def summarise(context: Context, subject: str, failed: list[Failure]) -> Summary:
+    """Gather all that is known of a subject.
+
+    Parameters
+    ----------
+    context : Context
+        The run.
+    subject : str
+        Such as ``sub-01``.
+    failed : list of Failure
+        Jobs that failed, of any subject.
+    """
+    index = context.index
+    recordings = [entry for entry in index.recordings if entry.subject == subject]
+    return Summary(
+        dataset=index.dataset_name,
+        rows=_subject_rows(context, subject),
+        recordings=[_recording(context, entry, failed) for entry in recordings] + _skipped(index, subject),
+        inputs=_inputs(index, subject),
+        warnings=_warnings(context, subject, recordings),
+        tables=[table for entry in recordings for table in _tables(context, entry)],
+    )
+
+
+# ---- numbers
+
+
+def _subject_rows(context: Context, subject: str) -> list[SummaryRow]:
+    rows = [SummaryRow("Atlases", ", ".join(_in_words(entry.label) for entry in context.index.atlases))]
+    for anatomy in context.index.anatomies:
+        meta = read_sidecar(context.names.path("t1w", anat=anatomy.item)) if anatomy.subject == subject else None
+        if meta is None:
+            continue
+        quality = meta.get("QualityControl", {})
+        volume = quality.get("brain_volume_l")
+        rows += [
+            SummaryRow("Template", context.index.space, note=str(quality.get("template_origin", ""))),
+            SummaryRow("Brain extraction", quality.get("skullstrip_method")),
+            SummaryRow("Brain volume", volume, "l", 2, "adults: about 1.1 to 1.8 l", key="brain_volume_l"),
+            SummaryRow(
+                "Mutual information with the template",
+                quality.get("nmi_after"),
+                digits=3,
+                note=_before(quality.get("nmi_before")),
+                key="nmi_template",
+            ),
+        ]
+    return rows
+
+
+def _before(value: Any) -> str:
+    return f"normalised; {value:.3f} before registration" if isinstance(value, float) else "normalised"
+
+
+def _recording(context: Context, entry: Recording, failed: list[Failure]) -> RecordingSummary:
+    name = Path(entry.item).name
+    rows = [SummaryRow("Data", _ENGINES[entry.engine]), SummaryRow("Repetition time", entry.tr, "s", 2, key="tr_s")]
+    rows += _bold_rows(context, entry)
+    for atlas in context.index.atlases:
+        if context.index.applies(entry, atlas):
+            rows += _connectivity_rows(context, entry.series, atlas.label)
+    broken = [item for item in failed if {entry.item, entry.series, entry.anat} & set(item.wildcards.values())]
+    if broken:
+        return RecordingSummary(name, "failed", f"{broken[0].stage}: {broken[0].message}", rows)
+    missing = [
+        atlas.label
+        for atlas in context.index.atlases
+        if context.index.applies(entry, atlas)
+        and not context.names.path("ec", series=entry.series, atlas=atlas.label, model=context.model).is_file()
+    ]
+    reason = f"no effective connectivity yet for {', '.join(missing)}" if missing else ""
+    return RecordingSummary(name, "partial" if missing else "done", reason, rows)
+
+
+def _bold_rows(context: Context, entry: Recording) -> list[SummaryRow]:
+    meta = read_sidecar(context.names.path("bold", bold=entry.item)) if entry.engine == "builtin" else None
+    if meta is None:
+        return []
+    quality = meta.get("QualityControl", {})
+    return [
+        SummaryRow("Frames", quality.get("n_frames"), key="n_frames"),
+        SummaryRow("Framewise displacement, median", quality.get("fd_median_mm"), "mm", 2, key="fd_median_mm"),
+        SummaryRow("Framewise displacement, largest", quality.get("fd_max_mm"), "mm", 2, key="fd_max_mm"),
+        SummaryRow("Temporal SNR, median in the brain", quality.get("tsnr_median"), digits=0, key="tsnr_median"),
+        SummaryRow("Registered to T1w by", quality.get("coregistration")),
+    ]
+
+
+def _connectivity_rows(context: Context, series: str, atlas: str) -> list[SummaryRow]:
+    path = context.names.path
+    rows: list[SummaryRow] = []
+    meta = read_sidecar(path("timeseries", series=series, atlas=atlas))
+    if meta:
+        lost = meta.get("RegionsWithoutData", [])
+        rows.append(SummaryRow("Censored frames", meta.get("NumberOfFramesCensored"), key="n_censored"))
+        rows.append(SummaryRow("Regions without data", len(lost), key="n_lost"))
+    functional = read_sidecar(path("pearson", series=series, atlas=atlas))
+    if functional:
+        rows.append(
+            SummaryRow("Effective sample size", functional.get("EffectiveSampleSize"), "frames", 0, "of a typical pair")
+        )
+        rows.append(
+            SummaryRow(
+                "Homotopic connectivity, median r", functional.get("HomotopicMedian"), digits=2, key="homotopic_fc"
+            )
+        )
+    rows += _surrogate_rows(context, series, atlas)
+    return [replace(row, of=_in_words(atlas)) for row in rows]
+
+
+def _in_words(label: str) -> str:
+    """Label of an atlas without the names of its entities: ``Schaefer2018 7Networks 100``."""
+    return " ".join(part.partition("-")[2] for part in label.split("_"))
+
+
+def _surrogate_rows(context: Context, series: str, atlas: str) -> list[SummaryRow]:
+    path = context.names.path("surrogate", series=series, atlas=atlas, model=context.model)
+    if not path.is_file():
+        return []
+    meta = read_json(path)
+    if meta["Status"] != "fitted":
+        return [SummaryRow("Surrogate", "not fitted", note=str(meta.get("Reason", "")))]
+    fit = meta["Fit"]
+    held, free = fit["evaluation"]["heldout"], fit["evaluation"]["free_running"]
+    rows = [
+        SummaryRow("Surrogate", fit["family"], note=f"order {fit['order']}; {fit['gate']['verdict']}"),
+        SummaryRow("Held-out R2 of one step", held.get("r2"), digits=3, key="r2_heldout"),
+        SummaryRow("Held-out R2 of persistence", held.get("r2_persistence"), digits=3),
+        SummaryRow("Held-out R2 of each region's own AR(1)", held.get("r2_ar1"), digits=3),
+        SummaryRow("Free-running with recorded FC, r", free.get("fc_r"), digits=2, key="free_fc_r"),
+    ]
+    ec = read_sidecar(context.names.path("ec", series=series, atlas=atlas, model=context.model))
+    if ec and ec.get("Symmetry"):
+        symmetry = ec["Symmetry"].get("self_symmetry")
+        rows.append(
+            SummaryRow(
+                "EC with its transpose, r", symmetry, digits=2, note="near 1: little direction", key="ec_symmetry"
+            )
+        )
+    return rows
+
+
+# ---- inputs, warnings, tables
+
+
+def _skipped(index: Index, subject: str) -> list[RecordingSummary]:
+    entries = [entry for entry in index.skipped if entry.subject == subject]
+    return [RecordingSummary(entry.what, "skipped", entry.reason) for entry in entries]
+
+
+def _inputs(index: Index, subject: str) -> list[InputFile]:
+    root = Path(index.bids_dir)
+
+    def relative(path: str) -> str:
+        return str(Path(path).relative_to(root)) if Path(path).is_relative_to(root) else path
+
+    found = []
+    for anatomy in index.anatomies:
+        if anatomy.subject == subject:
+            found.append(InputFile(relative(anatomy.t1w), "T1w"))
+            reason = "another T1w of the subject is used"
+            found += [InputFile(name, "T1w", used=False, reason=reason) for name in anatomy.unused]
+    for entry in index.recordings:
+        if entry.subject != subject:
+            continue
+        name = Path(entry.item).name
+        kind = "region series" if entry.engine == "timeseries" else "BOLD"
+        found.append(InputFile(relative(entry.source), kind, recording=name, details=f"TR {entry.tr:g} s"))
+        for what in ("sbref", "events", "mask", "confounds"):
+            if getattr(entry, what):
+                found.append(InputFile(relative(getattr(entry, what)), what, recording=name))
+        reason = "field maps, other echoes and other spaces are not used"
+        found += [InputFile(item, "other", used=False, reason=reason, recording=name) for item in entry.unused]
+    for skipped in index.skipped:
+        if skipped.subject == subject:
+            found.append(InputFile(skipped.what, used=False, reason=skipped.reason))
+    return found
+
+
+def _warnings(context: Context, subject: str, recordings: list[Recording]) -> list[Notice]:
+    found = []
+    for anatomy in context.index.anatomies:
+        meta = read_sidecar(context.names.path("t1w", anat=anatomy.item)) if anatomy.subject == subject else None
+        found += [Notice(str(text), "T1w") for text in (meta or {}).get("QualityControl", {}).get("warnings", [])]
+    for entry in recordings:
+        name = Path(entry.item).name
+        meta = read_sidecar(context.names.path("bold", bold=entry.item)) if entry.engine == "builtin" else None
+        quality = (meta or {}).get("QualityControl", {})
+        found += [Notice(str(text), name) for text in quality.get("warnings", [])]
+        found += [Notice(str(text), name) for text in quality.get("not_used", [])]
+        for atlas in context.index.atlases:
+            if context.index.applies(entry, atlas):
+                found += _series_warnings(context, entry, atlas.label, name)
+    return list(dict.fromkeys(found))
+
+
+def _series_warnings(context: Context, entry: Recording, atlas: str, name: str) -> list[Notice]:
+    found = []
+    meta = read_sidecar(context.names.path("timeseries", series=entry.series, atlas=atlas))
+    if meta and meta.get("AtlasTransformation"):
+        found.append(Notice(str(meta["AtlasTransformation"]), atlas))
+    path = context.names.path("surrogate", series=entry.series, atlas=atlas, model=context.model)
+    fit = read_json(path).get("Fit", {}) if path.is_file() else {}
+    found += [Notice(str(text), f"{name}, {atlas}") for text in fit.get("warnings", [])]
+    reasons = fit.get("gate", {}).get("reasons", [])
+    found += [Notice(f"The surrogate is marked unreliable: {text}", f"{name}, {atlas}") for text in reasons]
+    return found
+
+
+def _tables(context: Context, entry: Recording) -> list[Table]:
+    tables = []
+    for atlas in context.index.atlases:
+        path = context.names.path("coverage", series=entry.series, atlas=atlas.label)
+        if not context.index.applies(entry, atlas) or not path.is_file():
+            continue
+        coverage = read_table(path)
+        lost = coverage[~coverage["kept"].astype(str).str.lower().isin(["true", "1", "1.0"])]
+        rows = [[str(row["name"]), _number(row["coverage"]), str(row["reason"])] for _, row in lost.iterrows()]
+        if rows:
+            title = f"Regions without data: {Path(entry.item).name}, {atlas.label}"
+            tables.append(Table(title, ["region", "share of its voxels with data", "reason"], rows))
+    return tables
+
+
+def _number(value: Any) -> float | None:
+    return None if value != value else round(float(value), 3)

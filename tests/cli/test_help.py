@@ -1,0 +1,73 @@
+import subprocess
+import sys
+
+import pytest
+
+from bids_ai import __version__
+from bids_ai.cli.main import COMMANDS, NOT_YET
+
+HEAVY = {"torch", "numpy", "pandas", "scipy", "nibabel", "nilearn", "bids", "snakemake", "ants", "pydantic"}
+CALL = """
+import sys
+from bids_ai.cli.main import main
+try:
+    main({arguments!r})
+except SystemExit as end:
+    assert end.code == 0, end.code
+print("MODULES", *sys.modules)
+"""
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["--version"]])
+def test_help_imports_nothing_heavy(arguments):
+    done = subprocess.run(
+        [sys.executable, "-c", CALL.format(arguments=arguments)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    text, _, modules = done.stdout.partition("MODULES ")
+    assert "bids_ai.cli.main" in modules.split()
+    assert {name.partition(".")[0] for name in modules.split()} & HEAVY == set()
+    assert "bids-ai" in text
+
+
+def test_the_program_answers():
+    done = subprocess.run(
+        [sys.executable, "-m", "bids_ai", "--version"], capture_output=True, text=True, timeout=60, check=True
+    )
+    assert done.stdout == f"bids-ai {__version__}\n"
+
+
+def test_help_names_commands_and_exit_codes(run_cli):
+    answer = run_cli("--help")
+    assert answer.code == 0
+    for command in COMMANDS:
+        assert f"\n    {command} " in answer.out
+    for command in NOT_YET:
+        assert f"\n    {command} " not in answer.out
+    for line in ("0    all done", "1    some recordings failed", "2    refused before", "130  interrupted"):
+        assert line in answer.out
+
+
+@pytest.mark.parametrize("command", list(COMMANDS))
+def test_every_command_has_help(run_cli, command):
+    answer = run_cli(command, "--help")
+    assert answer.code == 0
+    assert answer.out.startswith(f"usage: bids-ai {command} ")
+
+
+@pytest.mark.parametrize(
+    "option",
+    [
+        *("--participant-label", "--exclude-participant-label", "--session-label", "--session-id", "--task-id"),
+        *("--run-id", "--bids-filter-file", "--bids-database-dir", "--derivatives", "--skip-bids-validation"),
+        *("--atlases", "--min-coverage", "--skip", "--stages", "--anat-only", "--nprocs", "--n-cpus", "--nthreads"),
+        *("--omp-nthreads", "--mem-mb", "--low-mem", "--gpu", "--no-gpu", "--device", "--work-dir", "--clean-workdir"),
+        *("--stop-on-first-crash", "--dry-run", "--config-file", "--reports-only", "--boilerplate-only"),
+        *("--write-graph", "--random-seed", "--sloppy", "--verbose", "--debug", "--notrack", "--profile"),
+    ],
+)
+def test_the_options_of_the_field_are_there(run_cli, option):
+    assert option in run_cli("run", "--help").out
