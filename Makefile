@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 DEMO := .demo
 
-.PHONY: demo test lint install clean
+.PHONY: demo test lint install lock clean
 
 install: $(VENV)/installed
 
@@ -27,6 +27,13 @@ lint: install
 	$(BIN)/lint-imports
 	$(BIN)/snakefmt --check Snakefile workflow
 	$(BIN)/python tools/export_config.py --check
+
+lock:  ## newest versions into constraints/ci.txt, to be committed once `make test` passes with them
+	rm -rf .venv
+	$(PYTHON) tools/install.py $(VENV) --newest
+	( sed '/^[^#]/d' constraints/ci.txt; $(BIN)/uv pip freeze --python $(BIN)/python --exclude-editable | sed 's/+cpu$$//' ) > constraints/new.txt
+	mv constraints/new.txt constraints/ci.txt
+	touch $(VENV)/installed
 
 clean:
 	rm -rf $(DEMO) .coverage .pytest_cache .mypy_cache .ruff_cache

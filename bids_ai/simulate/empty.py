@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 from bids_ai.errors import InputError
 from bids_ai.simulate.folder import new_folder, write_json, write_table, write_text
@@ -111,11 +112,11 @@ class _Linker:
         self.store = root / f".{stem}"
         self.store.mkdir()
         self.made: set[Path] = set()
-        values = np.random.default_rng(0).integers(80, 120, (*_SHAPE, n_frames)).astype(np.int16)
+        values: npt.NDArray[np.int16] = np.random.default_rng(0).integers(80, 120, (*_SHAPE, n_frames), dtype=np.int16)
         write_volume(self.store / "T1w.nii.gz", values[..., 0], _VOXEL_TO_MM)
         write_frames(
             self.store / "bold.nii.gz",
-            np.moveaxis(values, -1, 0),
+            values.transpose(3, 0, 1, 2),
             values.shape,
             values.dtype,
             _VOXEL_TO_MM,

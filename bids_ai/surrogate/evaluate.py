@@ -123,7 +123,7 @@ def free_running(recording: PreparedRecording, fit: FamilyFit, seed: int, device
 
 def _zero_and_one_lag(before: FloatArray, after: FloatArray) -> tuple[FloatArray, FloatArray]:
     """Correlation of the frames, and cross-correlation from each frame to the next."""
-    both = np.corrcoef(before.T, after.T)
+    both = np.corrcoef(before.T, after.T, dtype=np.float64)
     n = before.shape[1]
     return both[n:, n:], both[:n, n:]
 
