@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import nibabel as nib
 import numpy as np
 
+from bids_ai.antspy import register
 from bids_ai.errors import InputError
 from bids_ai.parcellation.mni import canonical_space
 from bids_ai.parcellation.volumes import label_image, load_volume
@@ -132,13 +133,13 @@ def register_templates(
     fixed, moving = (_coarse(ants.image_read(str(image))) for image in (fixed_t1w, moving_t1w))
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".templates_") as scratch:
-        result = ants.registration(
+        result = register(
             fixed,
             moving,
             type_of_transform="SyN",
             reg_iterations=iterations,
             outprefix=f"{scratch}/t_",
-            random_seed=SEED,
+            seed=SEED,
         )
         done = Path(scratch) / "done"
         done.mkdir()

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy import ndimage, optimize
 
+from bids_ai.antspy import register
 from bids_ai.errors import InputError
 from bids_ai.preprocess.bold_geometry import (
     ants_image,
@@ -153,9 +154,7 @@ def _register_rigid(
     sloppy: bool,
 ) -> NDArray[np.float64]:
     """One rigid registration; the grid of the BOLD is the fixed one, being the coarser and thus the quicker."""
-    import ants
-
-    result = ants.registration(
+    result = register(
         ants_image(boldref * bold_mask, bold_affine),
         ants_image(t1w, t1w_affine),
         type_of_transform="Rigid",
@@ -167,7 +166,7 @@ def _register_rigid(
         aff_iterations=(200, 100) if sloppy else (500, 500, 200),
         aff_shrink_factors=(2, 1) if sloppy else (3, 2, 1),
         aff_smoothing_sigmas=(1, 0) if sloppy else (2, 1, 0),
-        random_seed=seed,
+        seed=seed,
     )
     matrix = read_itk_affine(result["fwdtransforms"][0])
     for path in result["fwdtransforms"]:

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from bids_ai.antspy import register
 from bids_ai.preprocess import volumes
 from bids_ai.preprocess.brain_affine import BrainPose
 from bids_ai.preprocess.volumes import Array, Mask
@@ -200,7 +201,7 @@ def _register(
     folder.mkdir(parents=True, exist_ok=True)
     first = folder / "pose.mat"
     ants.write_transform(start, str(first))
-    linear = ants.registration(
+    linear = register(
         fixed,
         moving,
         type_of_transform="Affine",
@@ -212,11 +213,11 @@ def _register(
         aff_iterations=(200, 100, 50),
         aff_shrink_factors=(4, 2, 1),
         aff_smoothing_sigmas=(2, 1, 0),
-        random_seed=seed,
+        seed=seed,
     )
     affine = folder / "affine.mat"
     Path(linear["fwdtransforms"][0]).replace(affine)
-    warp = ants.registration(
+    warp = register(
         fixed,
         moving,
         type_of_transform="SyNOnly",
@@ -227,7 +228,7 @@ def _register(
         syn_metric=metric,
         syn_sampling=settings.radius if metric == "CC" else 32,
         reg_iterations=settings.iterations,
-        random_seed=seed,
+        seed=seed,
         write_composite_transform=True,
     )
     out = Registration(folder / "t1w_to_template.h5", folder / "template_to_t1w.h5", affine)
