@@ -17,12 +17,12 @@ import torch
 
 from bids_ai.effective.perturbation import push
 from bids_ai.surrogate.base import FitSettings
+from bids_ai.surrogate.families.npi_mlp import DEFAULTS, NPIMLP, TRAIN_SHARE
+from bids_ai.surrogate.families.ridge_var import fit_ridge
 from bids_ai.surrogate.fit import fit_recordings
-from bids_ai.surrogate.npi_mlp import DEFAULTS, NPIMLP, TRAIN_SHARE
 from bids_ai.surrogate.prepare import PreparedRecording, prepare
 from bids_ai.surrogate.recording import Recording
 from bids_ai.surrogate.ridge_path import PENALTIES
-from bids_ai.surrogate.ridge_var import fit_ridge
 
 TR_S = 0.72
 

@@ -17,8 +17,7 @@ from bids_ai.errors import InputError
 from bids_ai.surrogate.base import SurrogateModel
 from bids_ai.surrogate.device import resolve_device
 from bids_ai.surrogate.fitted import FittedSurrogate, model_dtype
-from bids_ai.surrogate.response import derivative_response, linear_response, push_response
-from bids_ai.surrogate.ridge_var import LinearVAR
+from bids_ai.surrogate.response import derivative_response, push_response
 from bids_ai.surrogate.usable import FloatArray
 
 MAX_STATES = 1024
@@ -157,9 +156,8 @@ def _checked_states(fitted: FittedSurrogate, states: FloatArray) -> FloatArray:
 def _member_response(
     model: SurrogateModel, states: FloatArray, n_steps: int, size_sd: float | None, device: torch.device
 ) -> FloatArray:
-    if isinstance(model, LinearVAR):
-        response = linear_response(model.coefficients, n_steps)
-    else:
+    response = model.analytic_response(n_steps)
+    if response is None:
         block = torch.as_tensor(states, dtype=model_dtype(model), device=device)
         model.to(device)
         if size_sd is None:

@@ -7,10 +7,10 @@ import torch
 
 from bids_ai.effective.perturbation import push_members
 from bids_ai.errors import InputError
+from bids_ai.surrogate.families.ridge_var import LinearVAR
 from bids_ai.surrogate.fitted import FittedSurrogate
 from bids_ai.surrogate.response import linear_response
 from bids_ai.surrogate.ridge_path import solve
-from bids_ai.surrogate.ridge_var import LinearVAR
 from bids_ai.surrogate.seeds import member_seed
 from bids_ai.surrogate.usable import FloatArray
 

@@ -35,8 +35,6 @@ class SurrogateModel(nn.Module):
         `predict`.
     """
 
-    is_linear = False
-
     def __init__(self, n_regions: int, order: int, n_inputs: int = 0) -> None:
         super().__init__()
         self.n_regions = n_regions
@@ -48,6 +46,17 @@ class SurrogateModel(nn.Module):
     def step(self, history: Tensor) -> Tensor:
         """Next frame without input: (..., order, n_regions) -> (..., n_regions)."""
         raise NotImplementedError
+
+    def analytic_response(self, horizon: int) -> Tensor | None:
+        """Response to a unit push of each region, known without simulation.
+
+        Returns
+        -------
+        (horizon, n_regions, n_regions) tensor or None
+            Entry (k, i, j): change of region j, k + 1 steps after region i was pushed by 1 SD. None where the
+            response depends on the state, and has to be simulated.
+        """
+        return None
 
     def hyperparameters(self) -> dict[str, Any]:
         """Return JSON-able arguments from which the family builds the same architecture again."""

@@ -13,13 +13,13 @@ from bids_ai.errors import InputError
 from bids_ai.surrogate.base import Family, FamilyFit, FitSettings
 from bids_ai.surrogate.device import memory_budget, resolve_device
 from bids_ai.surrogate.evaluate import evaluate, innovation_covariance
+from bids_ai.surrogate.families.ridge_var import fit_ridge
 from bids_ai.surrogate.fitted import FailedFit, FittedSurrogate
 from bids_ai.surrogate.gate import judge, scan_warnings
 from bids_ai.surrogate.options import read_options
 from bids_ai.surrogate.prepare import PreparedRecording, prepare
 from bids_ai.surrogate.recording import Recording
 from bids_ai.surrogate.registry import get_family
-from bids_ai.surrogate.ridge_var import fit_ridge
 from bids_ai.surrogate.validation import heldout_scores, keeps_nonlinear
 
 FitResult = FittedSurrogate | FailedFit

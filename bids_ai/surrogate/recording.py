@@ -9,6 +9,8 @@ import numpy as np
 from bids_ai.errors import InputError
 from bids_ai.surrogate.usable import FloatArray
 
+MODALITIES = ("bold", "eeg", "ieeg")
+
 
 @dataclass(frozen=True)
 class Recording:
@@ -25,17 +27,24 @@ class Recording:
         Sampling interval, seconds.
     regions : tuple of str
         Region names, in the order of the columns.
+    structural : (n_regions, n_regions) array, optional
+        Structural connectivity, row = source, any unit; a prior of where coupling is likely. The diagonal is not used.
+    modality : {"bold", "eeg", "ieeg"}
+        What the signals are: decides whether haemodynamics are part of a model.
 
     Raises
     ------
     InputError
-        Infinite values, wrong shapes, names that do not fit, one frame, TR <= 0.
+        Infinite values, wrong shapes, names that do not fit, one frame, TR <= 0; a structural connectivity with
+        missing or negative values or without any connection.
     """
 
     name: str
     runs: tuple[FloatArray, ...]
     tr: float
     regions: tuple[str, ...]
+    structural: FloatArray | None = None
+    modality: str = "bold"
 
     def __post_init__(self) -> None:
         """Check what can be known without fitting."""
@@ -47,6 +56,10 @@ class Recording:
             raise InputError(f"{self.name}: a recording needs at least one run, got none.")
         for number, run in enumerate(self.runs, start=1):
             self._check_run(run, f"{self.name}, run {number}")
+        if self.modality not in MODALITIES:
+            raise InputError(f"{self.name}: modality must be one of {', '.join(MODALITIES)}, got {self.modality!r}.")
+        if self.structural is not None:
+            object.__setattr__(self, "structural", self._checked_structural(self.structural))
 
     def _check_sampling(self) -> None:
         if not (np.isfinite(self.tr) and self.tr > 0):
@@ -78,6 +91,26 @@ class Recording:
             raise InputError(
                 f"{where}: infinite values in {', '.join(named[:5])}. Mark missing values as NaN (n/a in a table)."
             )
+
+    def _checked_structural(self, structural: FloatArray) -> FloatArray:
+        matrix = np.array(structural, dtype=np.float64)
+        n = len(self.regions)
+        if matrix.shape != (n, n):
+            raise InputError(
+                f"{self.name}: the structural connectivity has shape {matrix.shape}, the signals have {n} regions; "
+                "both must come from the same atlas, in the same order."
+            )
+        np.fill_diagonal(matrix, 0)
+        if not np.isfinite(matrix).all():
+            raise InputError(f"{self.name}: the structural connectivity has missing or infinite values; write 0.")
+        if matrix.min() < 0:
+            raise InputError(
+                f"{self.name}: the structural connectivity has negative values (least {matrix.min():g}); it must "
+                "hold weights such as streamline counts, not correlations."
+            )
+        if matrix.max() == 0:
+            raise InputError(f"{self.name}: the structural connectivity has no connection.")
+        return matrix
 
     @property
     def n_frames(self) -> int:

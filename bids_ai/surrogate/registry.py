@@ -8,9 +8,9 @@ from bids_ai.errors import InputError
 from bids_ai.surrogate.base import Family
 
 FAMILIES = {
-    "ridge-var": "bids_ai.surrogate.ridge_var",
-    "mlp": "bids_ai.surrogate.mlp",
-    "npi-mlp": "bids_ai.surrogate.npi_mlp",
+    "ridge-var": "bids_ai.surrogate.families.ridge_var",
+    "mlp": "bids_ai.surrogate.families.mlp",
+    "npi-mlp": "bids_ai.surrogate.families.npi_mlp",
 }
 """Name -> module that defines FAMILY; imported when asked for."""
 

@@ -15,8 +15,8 @@ from bids_ai.effective.reliability import bootstrap_standard_error, ensemble_sta
 from bids_ai.errors import InputError
 from bids_ai.surrogate import response
 from bids_ai.surrogate.base import SurrogateModel
+from bids_ai.surrogate.families.ridge_var import linear_var
 from bids_ai.surrogate.fitted import FittedSurrogate
-from bids_ai.surrogate.ridge_var import linear_var
 from tests.surrogate.systems import coupling, fitted, linear_series, offdiagonal_r
 
 

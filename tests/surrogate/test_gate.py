@@ -10,10 +10,10 @@ from scipy.signal import butter, filtfilt
 from bids_ai.errors import InputError
 from bids_ai.surrogate.autocorrelation import autocorrelation
 from bids_ai.surrogate.base import FamilyFit, HeldOut
+from bids_ai.surrogate.families.ridge_var import linear_var
 from bids_ai.surrogate.fit import fit_recordings
 from bids_ai.surrogate.gate import judge
 from bids_ai.surrogate.prepare import prepare
-from bids_ai.surrogate.ridge_var import linear_var
 from bids_ai.surrogate.spectrum import FILTERED_RATIO, high_frequency_ratio
 from bids_ai.surrogate.validation import heldout_scores, keeps_nonlinear
 from tests.surrogate.systems import coupling, fitted, linear_series, recording, saturating_series

@@ -12,6 +12,7 @@ from numpy.testing import assert_allclose
 
 from bids_ai.effective.perturbation import push
 from bids_ai.surrogate.base import FitSettings
+from bids_ai.surrogate.families.ridge_var import LinearVAR, fit_ridge
 from bids_ai.surrogate.fit import fit_recordings
 from bids_ai.surrogate.fitted import FailedFit, FittedSurrogate
 from bids_ai.surrogate.prepare import prepare
@@ -21,7 +22,6 @@ from bids_ai.surrogate.ridge_path import (
     heldout_errors,
     one_standard_error,
 )
-from bids_ai.surrogate.ridge_var import LinearVAR, fit_ridge
 from tests.surrogate.systems import (
     coupling,
     fitted,

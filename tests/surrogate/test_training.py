@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from bids_ai.surrogate.adam import Adam
-from bids_ai.surrogate.mlp import Correction, hidden_width, initialised
+from bids_ai.surrogate.families.mlp import Correction, hidden_width, initialised
 from bids_ai.surrogate.prepare import prepare
 from bids_ai.surrogate.training import TrainingSettings, TrainingTask, _batches, train
 from tests.surrogate.systems import recording

@@ -16,6 +16,7 @@ from torch import Tensor
 from bids_ai.surrogate.base import Family, FamilyFit, FitSettings, HeldOut, SurrogateModel
 from bids_ai.surrogate.lags import IntArray
 from bids_ai.surrogate.prepare import PreparedRecording
+from bids_ai.surrogate.response import linear_response
 from bids_ai.surrogate.ridge_path import (
     PENALTIES,
     Choice,
@@ -36,8 +37,6 @@ class LinearVAR(SurrogateModel):
     | coefficients | (order, n_regions, n_regions) | A[l, source, target]; A[-1] belongs to the newest lag |
     """
 
-    is_linear = True
-
     def __init__(self, n_regions: int, order: int, n_inputs: int = 0, dtype: torch.dtype = torch.float64) -> None:
         super().__init__(n_regions, order, n_inputs)
         self.register_buffer("coefficients", torch.zeros(order, n_regions, n_regions, dtype=dtype))
@@ -47,6 +46,10 @@ class LinearVAR(SurrogateModel):
     def step(self, history: Tensor) -> Tensor:
         """Next frame: (..., order, n_regions) -> (..., n_regions)."""
         return history.flatten(-2) @ self.coefficients.flatten(0, 1)
+
+    def analytic_response(self, horizon: int) -> Tensor:
+        """Impulse response from the coefficients, (horizon, n_regions, n_regions)."""
+        return linear_response(self.coefficients, horizon)
 
     def hyperparameters(self) -> dict[str, Any]:
         """Return the arguments of the constructor."""

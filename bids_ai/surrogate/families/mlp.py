@@ -14,9 +14,9 @@ import torch
 from torch import Tensor, nn
 
 from bids_ai.surrogate.base import Family, FamilyFit, FitSettings, HeldOut, SurrogateModel
+from bids_ai.surrogate.families.ridge_var import LinearVAR, ridge_weights
 from bids_ai.surrogate.lags import IntArray
 from bids_ai.surrogate.prepare import PreparedRecording
-from bids_ai.surrogate.ridge_var import LinearVAR, ridge_weights
 from bids_ai.surrogate.seeds import member_seed
 from bids_ai.surrogate.training import Trained, TrainingSettings, TrainingTask, train
 from bids_ai.surrogate.usable import FloatArray

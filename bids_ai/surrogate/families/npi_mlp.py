@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from bids_ai.surrogate.base import Family, FamilyFit, FitSettings, HeldOut, SurrogateModel
-from bids_ai.surrogate.mlp import initialised
+from bids_ai.surrogate.families.mlp import initialised
 from bids_ai.surrogate.prepare import PreparedRecording
 from bids_ai.surrogate.seeds import member_seed
 from bids_ai.surrogate.training import Trained, TrainingSettings, TrainingTask, train

@@ -1,0 +1,1 @@
+"""The surrogate families: one file each, named in `bids_ai.surrogate.registry`."""
