@@ -22,7 +22,7 @@ from bids_ai.stages.records import seconds_by_stage
 #: How often memory is read, s.
 SAMPLING_S = 0.5
 FIGURES = {
-    "T1w": ("brain_volume_l", "nmi_before", "nmi_affine", "nmi_after", "skullstrip_method"),
+    "T1w": ("brain_volume_l", "nmi_headers", "nmi_before", "nmi_after", "skullstrip_method"),
     "bold": ("tsnr_median", "fd_median_mm", "fd_max_mm", "nmi_before", "nmi_after", "mask_volume_ml"),
 }
 
