@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,7 @@ from bids_ai.surrogate.options import read_options
 from bids_ai.surrogate.prepare import PreparedRecording, prepare
 from bids_ai.surrogate.recording import Recording
 from bids_ai.surrogate.registry import get_family
+from bids_ai.surrogate.selection import AUTO, Candidate, candidates, select
 from bids_ai.surrogate.validation import heldout_scores, keeps_nonlinear
 
 FitResult = FittedSurrogate | FailedFit
@@ -52,7 +54,8 @@ def fit_recordings(
     recordings : sequence of Recording
         Unique names; any lengths and numbers of regions.
     model : str, default="ridge-var"
-        Name of a family in the registry.
+        Name of a family in the registry, or "auto": all families of `selection.candidates`, of which each recording
+        keeps the one that predicts held-out frames best.
     order_max : int, default=3
         Largest number of lags.
     ensemble : int, default=5
@@ -75,12 +78,10 @@ def fit_recordings(
     InputError
         For settings that no recording could be fitted with.
     """
-    family = get_family(model)
-    filled = read_options(options or {}, family.defaults, family.name)
-    settings = FitSettings(ensemble, seed, resolve_device(device), filled)
+    settings = FitSettings(ensemble, seed, resolve_device(device), _family_options(model, options or {}))
     _check_settings(recordings, settings, order_max, n_folds)
-    if order_max < family.min_order:
-        raise InputError(f"{model} reads {family.min_order} lags: order_max must be at least that, got {order_max}.")
+    if model != AUTO and order_max < (least := get_family(model).min_order):
+        raise InputError(f"{model} reads {least} lags: order_max must be at least that, got {order_max}.")
     results: dict[str, FitResult] = {}
     groups: dict[int, list[PreparedRecording]] = defaultdict(list)
     for recording in recordings:
@@ -92,8 +93,15 @@ def fit_recordings(
             groups[prepared.n_regions].append(prepared)
     for group in groups.values():
         for chunk in _chunks(group, settings.device):
-            results.update(_fit_chunk(chunk, family, settings))
+            results.update(_fit_chunk(chunk, model, settings))
     return [results[recording.name] for recording in recordings]
+
+
+def _family_options(model: str, options: Mapping[str, Any]) -> Mapping[str, Any]:
+    if model == AUTO:
+        return read_options(options, {}, AUTO)
+    family = get_family(model)
+    return read_options(options, family.defaults, family.name)
 
 
 def _check_settings(recordings: Sequence[Recording], settings: FitSettings, order_max: int, n_folds: int) -> None:
@@ -123,30 +131,74 @@ def _chunks(group: list[PreparedRecording], device: torch.device) -> Iterator[li
         yield group[start : start + size]
 
 
-def _fit_chunk(chunk: list[PreparedRecording], family: Family, settings: FitSettings) -> dict[str, FitResult]:
+def _fit_chunk(chunk: list[PreparedRecording], model: str, settings: FitSettings) -> dict[str, FitResult]:
     """Fit a batch; where the batch fails, one by one, so that the faulty recording is found and named."""
     try:
         linear = fit_ridge(chunk, settings)
+        if model == AUTO:
+            return _fit_auto(chunk, linear, settings)
+        family = get_family(model)
         fits = family.fit(chunk, linear, settings)
         triples = list(zip(chunk, fits, linear, strict=True))
-        return {rec.name: _finish(rec, fit, base, family, settings) for rec, fit, base in triples}
+        return {rec.name: _finish_one(rec, fit, base, family, settings) for rec, fit, base in triples}
     except NUMERICAL_FAULTS as error:
         if len(chunk) == 1:
             return {chunk[0].name: FailedFit(chunk[0].name, str(error))}
         merged: dict[str, FitResult] = {}
         for prepared in chunk:
-            merged.update(_fit_chunk([prepared], family, settings))
+            merged.update(_fit_chunk([prepared], model, settings))
         return merged
 
 
-def _finish(
+def _fit_auto(chunk: list[PreparedRecording], linear: list[FamilyFit], settings: FitSettings) -> dict[str, FitResult]:
+    """Fit every candidate family to the batch and choose one per recording."""
+    fitted: dict[str, list[Candidate]] = {recording.name: [] for recording in chunk}
+    faults: dict[str, list[str]] = {recording.name: [] for recording in chunk}
+    for name in dict.fromkeys(name for recording in chunk for name in candidates(recording)):
+        family = get_family(name)
+        rows = [i for i, recording in enumerate(chunk) if name in candidates(recording)]
+        for i, fit in _fit_rows(family, chunk, linear, rows, settings, faults):
+            fitted[chunk[i].name].append(Candidate(name, fit))
+    results: dict[str, FitResult] = {}
+    for recording, base in zip(chunk, linear, strict=True):
+        order = {name: rank for rank, name in enumerate(candidates(recording))}
+        ranked = sorted(fitted[recording.name], key=lambda item: order[item.family])
+        chosen, table = select(recording, ranked, base)
+        scores = heldout_scores(recording, chosen.fit, base)
+        scores["families"] = table
+        warnings = [*recording.warnings, *faults[recording.name]]
+        results[recording.name] = _finish(recording, chosen.fit, chosen.family, AUTO, scores, warnings, settings)
+    return results
+
+
+def _fit_rows(
+    family: Family,
+    chunk: list[PreparedRecording],
+    linear: list[FamilyFit],
+    rows: list[int],
+    settings: FitSettings,
+    faults: dict[str, list[str]],
+) -> list[tuple[int, FamilyFit]]:
+    """Fit a family to some recordings of a batch; one in which it fails goes without it, and is told so."""
+    own = replace(settings, options=dict(family.defaults))
+    try:
+        fits = family.fit([chunk[i] for i in rows], [linear[i] for i in rows], own)
+        return list(zip(rows, fits, strict=True))
+    except NUMERICAL_FAULTS as error:
+        if len(rows) == 1:
+            faults[chunk[rows[0]].name].append(f"{family.name} could not be fitted and was left out: {error}")
+            return []
+        return [pair for row in rows for pair in _fit_rows(family, chunk, linear, [row], settings, faults)]
+
+
+def _finish_one(
     recording: PreparedRecording,
     fit: FamilyFit,
     linear: FamilyFit,
     family: Family,
     settings: FitSettings,
 ) -> FittedSurrogate:
-    """Evaluate, decide between the family and ridge VAR, and judge."""
+    """Decide between a family that was asked for and ridge VAR."""
     warnings = list(recording.warnings)
     scores = heldout_scores(recording, fit, linear)
     chosen, name = fit, family.name
@@ -159,12 +211,25 @@ def _finish(
         rejected = {"family": family.name, **{k: v for k, v in scores.items() if k != "r2_region"}}
         chosen, name, scores = linear, "ridge-var", heldout_scores(recording, linear, linear)
         scores["rejected"] = rejected
+    return _finish(recording, chosen, name, family.name, scores, warnings, settings)
+
+
+def _finish(
+    recording: PreparedRecording,
+    chosen: FamilyFit,
+    name: str,
+    requested: str,
+    scores: dict[str, Any],
+    warnings: list[str],
+    settings: FitSettings,
+) -> FittedSurrogate:
+    """Evaluate and judge."""
     evaluation = evaluate(recording, chosen, scores, settings.seed, settings.device)
     tr = recording.recording.tr
     return FittedSurrogate(
         name=recording.name,
         family=name,
-        requested=family.name,
+        requested=requested,
         models=chosen.models,
         scaler=recording.scaler,
         regions=recording.recording.regions,

@@ -55,6 +55,15 @@ class PreparedRecording:
         """Number of (history, next frame) pairs at the largest order."""
         return len(self.targets)
 
+    @property
+    def kept_structural(self) -> FloatArray | None:
+        """Structural connectivity among the kept regions, (n_kept, n_kept); None where that has no connection."""
+        structural = self.recording.structural
+        if structural is None:
+            return None
+        among_kept = structural[np.ix_(self.kept, self.kept)]
+        return among_kept if among_kept.any() else None
+
     def histories(self, order: int) -> FloatArray:
         """Histories of all targets, shape (n_samples, order, n_kept), newest lag last."""
         return histories(self.series, self.targets, order)

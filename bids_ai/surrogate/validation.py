@@ -65,6 +65,14 @@ def heldout_scores(recording: PreparedRecording, fit: FamilyFit, linear: FamilyF
     return scores
 
 
+def paired_gain(recording: PreparedRecording, rival: FamilyFit, model: FamilyFit) -> tuple[float, float]:
+    """Gain in held-out R2 of a model over a rival on the frames that both predict, and its standard error."""
+    shared, ours, theirs = np.intersect1d(model.heldout.positions, rival.heldout.positions, return_indices=True)
+    truth = recording.next_frames()[shared]
+    scale = float((truth**2).mean())
+    return _gain((truth - rival.heldout.prediction[theirs]) ** 2, (truth - model.heldout.prediction[ours]) ** 2, scale)
+
+
 def _gain(rival: FloatArray, model: FloatArray, scale: float) -> tuple[float, float]:
     """Mean gain in R2 and its standard error over contiguous blocks."""
     difference = (rival - model).mean(axis=1) / scale

@@ -1,0 +1,101 @@
+"""Choice among families by held-out prediction: the simplest that no other beats by more than one standard error."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from bids_ai.surrogate.base import FamilyFit
+from bids_ai.surrogate.prepare import PreparedRecording
+from bids_ai.surrogate.validation import heldout_scores, paired_gain
+
+AUTO = "auto"
+MAX_STATE_SPACE_REGIONS = 200
+"""Beyond, a spectral likelihood takes minutes per recording; the family can still be asked for by name."""
+
+LINEAR = ("ou", "ridge-var")
+NONLINEAR = ("low-rank-rnn", "almost-linear", "mlp")
+"""The families of `auto`, simplest first. A nonlinear one is the linear model plus a correction."""
+NONLINEAR_MARGIN_SE = 2.0
+"""Standard errors by which a nonlinear family has to beat the linear ones: three have a chance to win by luck."""
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A family as it was fitted to a recording."""
+
+    family: str
+    fit: FamilyFit
+
+    @property
+    def linear(self) -> bool:
+        """Whether its predictions are linear in the history."""
+        return self.family not in NONLINEAR
+
+
+def candidates(recording: PreparedRecording) -> tuple[str, ...]:
+    """Families that `auto` tries on a recording, simplest first.
+
+    BOLD is taken through a haemodynamic response (state-space); a structural connectivity is used where there is one.
+    """
+    first: list[str] = []
+    if recording.recording.modality == "bold" and recording.n_regions <= MAX_STATE_SPACE_REGIONS:
+        first.append("state-space")
+    if recording.recording.structural is not None:
+        first.append("sc-ridge")
+    return (*first, *LINEAR, *NONLINEAR)
+
+
+def select(
+    recording: PreparedRecording, fitted: list[Candidate], linear: FamilyFit
+) -> tuple[Candidate, list[dict[str, Any]]]:
+    """Choose a family.
+
+    Parameters
+    ----------
+    recording : PreparedRecording
+    fitted : list of Candidate
+        Simplest first, all predicting the same held-out frames.
+    linear : FamilyFit
+        Ridge VAR, for the scores.
+
+    Returns
+    -------
+    chosen : Candidate
+        Among the linear families, the simplest whose held-out error is within one standard error of the best of them; a
+        nonlinear family only if it beats that one by `NONLINEAR_MARGIN_SE` standard errors. Standard errors are of the
+        paired difference over contiguous blocks.
+    table : list of dict
+        One row per candidate: family, held-out R2 and its standard error, loss against the best, whether it was chosen.
+    """
+    scores = {item.family: heldout_scores(recording, item.fit, linear) for item in fitted}
+    straight = [item for item in fitted if item.linear]
+    best = max(straight, key=lambda item: scores[item.family]["r2"])
+    chosen = next(item for item in straight if _within(recording, item, best, 1.0))
+    curved = [item for item in fitted if not item.linear]
+    if curved:
+        winner = max(curved, key=lambda item: scores[item.family]["r2"])
+        gain, error = paired_gain(recording, chosen.fit, winner.fit)
+        if gain > NONLINEAR_MARGIN_SE * error:
+            chosen = next(item for item in curved if _within(recording, item, winner, 1.0))
+    top = max(fitted, key=lambda item: scores[item.family]["r2"])
+    table = []
+    for item in fitted:
+        loss, error = paired_gain(recording, item.fit, top.fit)
+        table.append(
+            {
+                "family": item.family,
+                "linear": item.linear,
+                "heldout_r2": scores[item.family]["r2"],
+                "heldout_r2_se": scores[item.family]["r2_se"],
+                "loss_against_best": loss,
+                "loss_against_best_se": error,
+                "chosen": item is chosen,
+            }
+        )
+    return chosen, table
+
+
+def _within(recording: PreparedRecording, item: Candidate, best: Candidate, margin: float) -> bool:
+    loss, error = paired_gain(recording, item.fit, best.fit)
+    return loss <= margin * error
