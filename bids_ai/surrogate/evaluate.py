@@ -1,7 +1,11 @@
-"""Evaluation of a fit: held-out, free-running, stability, sample size, spectrum."""
+"""Evaluation of a fit: held-out, forecasts, free-running, stability, sample size, spectrum.
+
+Everything here is cheap enough for every recording of a batch; what is dearer is in `evaluate_dynamics`.
+"""
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -9,20 +13,19 @@ import torch
 
 from bids_ai.surrogate.autocorrelation import effective_sample_sizes
 from bids_ai.surrogate.base import FamilyFit, SurrogateModel
+from bids_ai.surrogate.families.ridge_var import LinearVAR
 from bids_ai.surrogate.fitted import model_dtype
+from bids_ai.surrogate.forecast import forecast_scores
+from bids_ai.surrogate.free_run import BURN_IN, N_CHAINS, chain_length, chain_starts, free_run
 from bids_ai.surrogate.lags import histories
+from bids_ai.surrogate.metrics.connectivity import offdiagonal_r
+from bids_ai.surrogate.metrics.dynamics import SCORE_NAMES, Recorded, Scores, mean_scores
 from bids_ai.surrogate.prepare import PreparedRecording
 from bids_ai.surrogate.response import derivative_response
 from bids_ai.surrogate.seeds import member_seed
 from bids_ai.surrogate.spectrum import high_frequency_ratio
 from bids_ai.surrogate.usable import FloatArray
 
-N_CHAINS = 16
-BURN_IN = 100
-"""Frames dropped at the start of every free-running chain, so that the observed start is forgotten."""
-MIN_STEPS = 100
-DIVERGED_SD = 1e3
-"""A free-running state beyond this many SD has left the data for good."""
 STABILITY_STATES = 128
 """Observed states over which the Jacobians of the ensemble members are compared."""
 
@@ -35,7 +38,12 @@ def innovation_covariance(recording: PreparedRecording, fit: FamilyFit) -> Float
 
 
 def evaluate(
-    recording: PreparedRecording, fit: FamilyFit, scores: dict[str, Any], seed: int, device: torch.device
+    recording: PreparedRecording,
+    fit: FamilyFit,
+    scores: dict[str, Any],
+    seed: int,
+    device: torch.device,
+    linear: FamilyFit | None = None,
 ) -> dict[str, Any]:
     """Everything that is reported about a fit, JSON-able (NaN allowed).
 
@@ -47,17 +55,21 @@ def evaluate(
         From `heldout_scores`.
     seed : int
     device : torch.device
+    linear : FamilyFit, optional
+        The ridge VAR of the same recording, to be a reference; not needed where `fit` is one.
 
     Returns
     -------
     dict
-        Keys `heldout`, `training`, `free_running`, `stability`, `sample`, `spectrum`, `fit`.
+        Keys `heldout`, `training`, `forecast`, `free_running`, `stability`, `sample`, `spectrum`, `fit`; see
+        docs/evaluation.md.
     """
     runs = [recording.series]
     return {
         "heldout": scores,
         "training": {"mse": fit.train_mse, "heldout_over_train": scores["mse"] / max(fit.train_mse, 1e-12)},
-        "free_running": free_running(recording, fit, seed, device),
+        "forecast": forecast_scores(recording, fit, linear, scores["r2"], device),
+        "free_running": free_running(recording, fit, seed, device, linear),
         "stability": {
             "initialisation_r": initialisation_stability(recording, fit.models, fit.order, device),
             "split_half_r": fit.split_half_r,
@@ -82,58 +94,62 @@ def sample_size(recording: PreparedRecording, order: int) -> dict[str, float]:
     }
 
 
-def free_running(recording: PreparedRecording, fit: FamilyFit, seed: int, device: torch.device) -> dict[str, Any]:
-    """Compare free-running trajectories with the recording: FC and lag-one cross-correlation.
+def free_running(
+    recording: PreparedRecording,
+    fit: FamilyFit,
+    seed: int,
+    device: torch.device,
+    linear: FamilyFit | None = None,
+) -> dict[str, Any]:
+    """Compare free-running trajectories with the recording, and with what references score.
 
-    Every member runs `N_CHAINS` chains from observed states with the innovation covariance; the first
-    `BURN_IN` frames are dropped. The comparison is in-sample, over off-diagonal entries. `innovation_fc_r` is
-    what the innovations alone would score: where it is as high as `fc_r`, the dynamics explain no FC.
+    Every member runs chains from observed states with the innovation covariance; the scores are means over the
+    members. The comparison is in-sample. `innovation_fc_r` is what the innovations alone would score: where it is as
+    high as `fc_r`, the dynamics explain no FC.
+
+    Returns
+    -------
+    dict
+        The scores of `Recorded.compare`; `innovation_fc_r`, `diverged`, `n_steps`, `burn_in`; and `references`: the
+        same scores for `linear` (ridge VAR), `other_half`, `phase_randomised` and `phase_randomised_apart`.
+        `fc_r` and `lagged_covariance_r` are NaN where there are none, all others None.
     """
-    n_steps = max(MIN_STEPS, int(np.ceil(2 * recording.n_samples / N_CHAINS)))
+    recorded = Recorded(recording.series, recording.recording.tr, member_seed(seed, recording.name, 3000))
+    n_steps = chain_length(recording.n_samples, recorded.window)
     innovations = innovation_covariance(recording, fit)
-    covariance = torch.as_tensor(innovations, device=device)
-    start = recording.targets[np.linspace(0, recording.n_samples - 1, N_CHAINS).round().astype(int)]
-    initial = histories(recording.series, start, fit.order)
-    observed = _zero_and_one_lag(recording.series[recording.targets - 1], recording.series[recording.targets])
-    scores = []
-    for member, model in enumerate(fit.models):
-        generator = torch.Generator().manual_seed(member_seed(seed, recording.name, 1000 + member))
-        on_device = model.to(device)
-        first = torch.as_tensor(initial, dtype=model_dtype(model), device=device)
-        chains = on_device.simulate(BURN_IN + n_steps, first, covariance, generator)[:, BURN_IN:]
-        frames = chains.double().cpu().numpy()
-        model.to("cpu")
-        if not np.isfinite(frames).all() or np.abs(frames).max() > DIVERGED_SD:
-            scores.append((np.nan, np.nan))
-            continue
-        n = frames.shape[-1]
-        simulated = _zero_and_one_lag(frames[:, :-1].reshape(-1, n), frames[:, 1:].reshape(-1, n))
-        scores.append((_offdiagonal_r(observed[0], simulated[0]), _offdiagonal_r(observed[1], simulated[1])))
-    fc, lagged = np.mean(scores, axis=0)
+    model = _chain_scores(recorded, recording, fit, n_steps, seed, device)
+    if isinstance(fit.models[0], LinearVAR):
+        ridge: Scores | None = model
+    else:
+        ridge = None if linear is None else _chain_scores(recorded, recording, linear, n_steps, seed, device)
     sd = np.sqrt(np.diag(innovations))
+    fc, lagged = (math.nan if model is None else model[name] for name in ("fc_r", "lagged_covariance_r"))
+    scores = model if model is not None else dict.fromkeys(SCORE_NAMES)
     return {
-        "fc_r": float(fc),
-        "innovation_fc_r": _offdiagonal_r(observed[0], innovations / np.outer(sd, sd)),
-        "lagged_covariance_r": float(lagged),
-        "diverged": bool(np.isnan(fc)),
+        **scores,
+        "fc_r": math.nan if fc is None else fc,
+        "lagged_covariance_r": math.nan if lagged is None else lagged,
+        "innovation_fc_r": offdiagonal_r(recorded.moments.zero_lag, innovations / np.outer(sd, sd)),
+        "diverged": model is None,
         "n_steps": n_steps * N_CHAINS,
         "burn_in": BURN_IN,
+        "references": {"linear": ridge, **recorded.references()},
     }
 
 
-def _zero_and_one_lag(before: FloatArray, after: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Correlation of the frames, and cross-correlation from each frame to the next."""
-    both = np.corrcoef(before.T, after.T, dtype=np.float64)
-    n = before.shape[1]
-    return both[n:, n:], both[:n, n:]
-
-
-def _offdiagonal_r(a: FloatArray, b: FloatArray) -> float:
-    off = ~np.eye(len(a), dtype=bool)
-    x, y = a[off], b[off]
-    if len(x) < 3 or x.std() < 1e-12 or y.std() < 1e-12:
-        return float("nan")
-    return float(np.corrcoef(x, y)[0, 1])
+def _chain_scores(
+    recorded: Recorded, recording: PreparedRecording, fit: FamilyFit, n_steps: int, seed: int, device: torch.device
+) -> Scores | None:
+    """Mean scores over the members; None where any of them diverges."""
+    covariance = innovation_covariance(recording, fit)
+    initial = chain_starts(recording.series, recording.targets, fit.order)
+    scores = []
+    for member, model in enumerate(fit.models):
+        chains = free_run(model, initial, covariance, n_steps, member_seed(seed, recording.name, 1000 + member), device)
+        if chains is None:
+            return None
+        scores.append(recorded.compare(list(chains)))
+    return mean_scores(scores)
 
 
 def initialisation_stability(
@@ -150,5 +166,5 @@ def initialisation_stability(
         block = torch.as_tensor(states, dtype=model_dtype(model), device=device)
         matrices.append(derivative_response(on_device, block, horizon=1)[0].cpu().numpy())
         model.to("cpu")
-    pairs = [_offdiagonal_r(matrices[a], matrices[b]) for a in range(len(matrices)) for b in range(a)]
+    pairs = [offdiagonal_r(matrices[a], matrices[b]) for a in range(len(matrices)) for b in range(a)]
     return float(np.mean(pairs))

@@ -167,7 +167,7 @@ def _fit_auto(chunk: list[PreparedRecording], linear: list[FamilyFit], settings:
         scores = heldout_scores(recording, chosen.fit, base)
         scores["families"] = table
         warnings = [*recording.warnings, *faults[recording.name]]
-        results[recording.name] = _finish(recording, chosen.fit, chosen.family, AUTO, scores, warnings, settings)
+        results[recording.name] = _finish(recording, chosen.fit, base, chosen.family, AUTO, scores, warnings, settings)
     return results
 
 
@@ -211,12 +211,13 @@ def _finish_one(
         rejected = {"family": family.name, **{k: v for k, v in scores.items() if k != "r2_region"}}
         chosen, name, scores = linear, "ridge-var", heldout_scores(recording, linear, linear)
         scores["rejected"] = rejected
-    return _finish(recording, chosen, name, family.name, scores, warnings, settings)
+    return _finish(recording, chosen, linear, name, family.name, scores, warnings, settings)
 
 
 def _finish(
     recording: PreparedRecording,
     chosen: FamilyFit,
+    linear: FamilyFit,
     name: str,
     requested: str,
     scores: dict[str, Any],
@@ -224,7 +225,7 @@ def _finish(
     settings: FitSettings,
 ) -> FittedSurrogate:
     """Evaluate and judge."""
-    evaluation = evaluate(recording, chosen, scores, settings.seed, settings.device)
+    evaluation = evaluate(recording, chosen, scores, settings.seed, settings.device, linear)
     tr = recording.recording.tr
     return FittedSurrogate(
         name=recording.name,

@@ -9,8 +9,21 @@ from bids_ai.surrogate.base import Family
 
 FAMILIES = {
     "ridge-var": "bids_ai.surrogate.families.ridge_var",
+    "ou": "bids_ai.surrogate.families.ou",
+    "state-space": "bids_ai.surrogate.families.state_space",
+    "sc-ridge": "bids_ai.surrogate.families.sc_ridge",
+    "neural-mass": "bids_ai.surrogate.families.neural_mass",
     "mlp": "bids_ai.surrogate.families.mlp",
+    "cnn": "bids_ai.surrogate.families.cnn",
+    "rnn": "bids_ai.surrogate.families.rnn",
+    "low-rank-rnn": "bids_ai.surrogate.families.low_rank_rnn",
+    "ei-rnn": "bids_ai.surrogate.families.ei_rnn",
+    "almost-linear": "bids_ai.surrogate.families.almost_linear",
+    "neural-ode": "bids_ai.surrogate.families.neural_ode",
+    "transformer": "bids_ai.surrogate.families.transformer",
     "npi-mlp": "bids_ai.surrogate.families.npi_mlp",
+    "npi-cnn": "bids_ai.surrogate.families.npi_cnn",
+    "npi-rnn": "bids_ai.surrogate.families.npi_rnn",
 }
 """Name -> module that defines FAMILY; imported when asked for."""
 

@@ -7,10 +7,12 @@ import pytest
 import torch
 from torch import nn
 
+from bids_ai.errors import InputError
 from bids_ai.surrogate.adam import Adam
-from bids_ai.surrogate.families.mlp import Correction, hidden_width, initialised
+from bids_ai.surrogate.families.mlp import Perceptron
+from bids_ai.surrogate.families.residual import initialised, width_between
 from bids_ai.surrogate.prepare import prepare
-from bids_ai.surrogate.training import TrainingSettings, TrainingTask, _batches, train
+from bids_ai.surrogate.training import TrainingSettings, TrainingTask, _batches, _reach, train
 from tests.surrogate.systems import recording
 
 CPU = torch.device("cpu")
@@ -145,15 +147,97 @@ def test_initialisation_leaves_the_global_random_state_alone() -> None:
     torch.manual_seed(5)
     expected = torch.rand(3)
     torch.manual_seed(5)
-    first = initialised(lambda: Correction(4, 2, 8), 1)
+    first = initialised(lambda: Perceptron(4, 2, 8), 1)
     assert torch.equal(torch.rand(3), expected)
-    assert torch.equal(first.hidden.weight, initialised(lambda: Correction(4, 2, 8), 1).hidden.weight)
+    assert torch.equal(first.hidden.weight, initialised(lambda: Perceptron(4, 2, 8), 1).hidden.weight)
     assert first(torch.randn(5, 2, 4)).abs().max() == 0
 
 
 def test_width_follows_the_data() -> None:
     widths = [
-        hidden_width(prepare(recording(np.random.default_rng(0).standard_normal((n, 3))), 1, 5), 1)
+        width_between(8, 128)(prepare(recording(np.random.default_rng(0).standard_normal((n, 3))), 1, 5), 1)
         for n in (60, 400, 20000)
     ]
-    assert widths == [8, 49, 128]
+    assert widths == [8, 48, 128]
+
+
+def broken_task(n_steps: int) -> TrainingTask:
+    """Residual task whose samples are interrupted: a boundary between runs, and a held-out stretch."""
+    whole = task(6, n_steps=n_steps)
+    targets = torch.cat([torch.arange(2, 30), torch.arange(33, 60)])
+    weights = 0.3 * torch.randn(6, 3, generator=torch.Generator().manual_seed(7))
+    history = torch.stack([whole.frames[targets - 2], whole.frames[targets - 1]], 1)
+    fields = whole.__dict__ | {
+        "targets": targets,
+        "goal": (whole.frames[targets] - history.flatten(-2) @ weights) / 0.8,
+        "train": torch.cat([torch.arange(12), torch.arange(18, len(targets))]),
+        "linear": weights,
+        "scale": 0.8,
+    }
+    return TrainingTask(**fields)
+
+
+def test_sequences_end_at_boundaries_and_at_heldout_samples() -> None:
+    reach = _reach(broken_task(1), 4)
+    # Samples 12 ... 17 are held out; the run ends with sample 27, the next begins at 28 and ends at 54.
+    assert reach[[0, 8, 9, 10, 11]].tolist() == [4, 4, 3, 2, 1]
+    assert reach[[23, 24, 25, 26, 27, 28]].tolist() == [4, 4, 3, 2, 1, 4]
+    assert reach[[51, 52, 53, 54]].tolist() == [4, 3, 2, 1]
+
+
+def test_generalised_teacher_forcing_is_the_recursion_it_says() -> None:
+    # Against a loop over single samples: x <- forcing * observed + (1 - forcing) * predicted.
+    job, unroll, forcing = broken_task(5), 3, 0.4
+    settings = TrainingSettings(2, 64, 0.01, 0.0, decoupled=False, unroll=unroll, forcing=forcing)
+    trained = train([job, broken_task(2)], settings, CPU)[0]
+    network = initialised(lambda: Linear(2, 3), job.seed)
+    optimiser = torch.optim.Adam(network.parameters(), lr=0.01)
+    assert job.linear is not None
+    sample_of = {int(job.targets[p]): int(p) for p in job.train}
+    for _ in range(job.n_steps):
+        errors = []
+        for start in sample_of:
+            history = job.frames[start - 2 : start]
+            for frame in range(start, start + unroll):
+                if frame not in sample_of:
+                    break
+                predicted = history.flatten() @ job.linear + job.scale * network(history)
+                errors.append(((predicted - job.frames[frame]) / job.scale).square().mean())
+                state = forcing * job.frames[frame] + (1 - forcing) * predicted
+                history = torch.stack([history[1], state])
+        optimiser.zero_grad()
+        torch.stack(errors).mean().backward()
+        optimiser.step()
+    for key, value in network.state_dict().items():
+        torch.testing.assert_close(trained.state[key], value, rtol=1e-4, atol=1e-5)
+
+
+class Greedy(Linear):
+    """Runs out of memory where more networks than its limit are stacked."""
+
+    limit = 2
+
+    def forward(self, history: torch.Tensor) -> torch.Tensor:
+        if torch._C._functorch.is_batchedtensor(history):
+            n_networks = torch._C._functorch.get_unwrapped(history).shape[0]
+            if n_networks > self.limit:
+                raise torch.cuda.OutOfMemoryError
+        return super().forward(history)
+
+
+def test_out_of_memory_halves_the_stack() -> None:
+    settings = TrainingSettings(2, 16, 0.01, 0.0)
+    fits = [TrainingTask(**(task(seed).__dict__ | {"network": Greedy(2, 3)})) for seed in range(7)]
+    trained = train(fits, settings, CPU)
+    for job, one in zip(fits, trained, strict=True):
+        plain = Linear(2, 3)
+        plain.load_state_dict(job.network.state_dict())
+        alone = train([TrainingTask(**(job.__dict__ | {"network": plain}))], settings, CPU)[0]
+        for key in alone.state:
+            torch.testing.assert_close(one.state[key], alone.state[key], rtol=1e-4, atol=1e-6)
+
+
+def test_too_little_memory_for_one_network_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Greedy, "limit", 0)
+    with pytest.raises(InputError, match="too little free memory"):
+        train([TrainingTask(**(task(0).__dict__ | {"network": Greedy(2, 3)}))], TrainingSettings(2, 16, 0.01, 0.0), CPU)

@@ -40,7 +40,7 @@ DECAY_LOG_SD = 0.2
 """Spread of the rates of decay over regions."""
 NOISE_LOG_SD = 1.0
 """Spread of the variances of neural noise over regions."""
-WIDTHS = (0.05, 0.1, 0.2, 0.4, 0.8)
+WIDTHS = (0.05, 0.1, 0.2, 0.4)
 """Without SC: summed input of a region, in units of its decay, that the prior expects from independent weights (SD);
 narrowest first."""
 DEVIATIONS = (0.03, 0.1, 0.3, 1.0)
