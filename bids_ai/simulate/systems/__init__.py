@@ -1,0 +1,1 @@
+"""Systems with known connectivity and true effective connectivity, for tests and benchmarks."""
