@@ -21,6 +21,9 @@ def _gamma_density(t: Tensor, shape: float, scale: float) -> Tensor:
 def boynton_kernel(t_s: Tensor, *, tau_s: float = 1.25, n: int = 3, delay_s: float = 2.25) -> Tensor:
     """Gamma kernel of Boynton et al. 1996 (doi:10.1523/JNEUROSCI.16-13-04207.1996), of unit area, 1/s.
 
+    Time constant and delay are those of the whole-brain model of Neural Perturbational Inference (Luo et al. 2025,
+    which takes n = 2); tau 1.08 s and a delay of 2.05 s are in use as well.
+
     Parameters
     ----------
     t_s : tensor
@@ -95,7 +98,7 @@ class BalloonWindkessel:
     r0 : float, default=25.0
         Slope of the intravascular relaxation rate, 1/s.
     epsilon : float, default=0.4
-        Ratio of intra- to extravascular signal (estimated in the paper between 0.4 and 1.4 per region).
+        Ratio of intra- to extravascular signal; it depends on field strength and region.
     """
 
     kappa: Value = 0.65

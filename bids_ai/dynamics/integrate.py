@@ -100,6 +100,7 @@ def integrate(
     begin: Snapshot | None = None,
     coupling_gain: Value = 1.0,
     dt: float | None = None,
+    method: str | None = None,
     stimulation: Stimulation | None = None,
     delays_steps: Tensor | None = None,
     record_every: int = 1,
@@ -123,6 +124,8 @@ def integrate(
         Global gain; 0 leaves the coupling out.
     dt : float, optional
         Step; default that of the model.
+    method : {"euler", "heun"}, optional
+        Scheme of the drift; default that of the model.
     stimulation : callable or tensor, optional
         External input per step.
     delays_steps : integer tensor (n_regions, n_regions) or (n_systems, n_regions, n_regions), optional
@@ -160,7 +163,7 @@ def integrate(
     signal = model.observe if signal is None else signal
     coupling = _coupling(model, connectivity, coupling_gain, delays_steps, begin)
     held = isinstance(coupling, DelayLine)
-    heun = model.method == "heun"
+    heun = _scheme(model, method) == "heun"
     drive = _drive(stimulation, n_steps)
     state = begin.state
     records: list[Tensor] = []
@@ -191,6 +194,13 @@ def _check(n_steps: int, record_every: int, dt: float) -> None:
         raise InputError(f"n_steps must be a multiple of record_every, both at least 1; got {n_steps}, {record_every}.")
     if not dt > 0:
         raise InputError(f"The time step must be positive, got {dt!r}.")
+
+
+def _scheme(model: Dynamics, method: str | None) -> str:
+    chosen = model.method if method is None else method
+    if chosen not in ("euler", "heun"):
+        raise InputError(f"Unknown scheme of integration {chosen!r}: choose euler or heun.")
+    return chosen
 
 
 def _coupling(

@@ -158,5 +158,7 @@ def test_wrong_calls_say_what_to_do() -> None:
     begin = start(RateNetwork(), generators(1), 3, 0.01)
     with pytest.raises(InputError, match="start with max_delay_steps"):
         integrate(RateNetwork(), weights(3), n_steps=5, begin=begin, delays_steps=torch.ones(3, 3, dtype=torch.int64))
+    with pytest.raises(InputError, match="choose euler or heun"):
+        integrate(RateNetwork(), weights(3), n_steps=5, generators=generators(1), method="rk4")
     with pytest.raises(InputError, match="4 steps, the simulation 5"):
         integrate(RateNetwork(), weights(3), n_steps=5, generators=generators(1), stimulation=torch.zeros(4, 1, 1, 3))

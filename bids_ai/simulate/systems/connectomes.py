@@ -122,8 +122,8 @@ def distance_dependent(
     homotopic : float, default=3.0
         Factor on the connection between mirror regions.
     scaling : float, default=0.5
-        How far synaptic scaling evens out the in-strengths: 0 leaves them, 1 makes all equal. Without any, the
-        hub of one connectome in ten carries the whole network to high activity at couplings at which the others rest.
+        How far synaptic scaling evens out the in-strengths: 0 leaves them, 1 makes all equal. Without any, a
+        hub now and then carries the whole network to high activity at couplings at which others rest.
 
     Returns
     -------

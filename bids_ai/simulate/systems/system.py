@@ -77,6 +77,8 @@ class System:
         Left out before the first frame and before a push (what the observation remembers is added).
     dt : float, optional
         Integration step; default that of the model.
+    method : {"euler", "heun"}, optional
+        Scheme of integration; default that of the model.
     positions_mm : (n_regions, 3) array, optional
         Where the regions lie.
     """
@@ -92,6 +94,7 @@ class System:
     delays_s: FloatArray | None = None
     burn_in_s: float = 10.0
     dt: float | None = None
+    method: str | None = None
     positions_mm: FloatArray | None = None
 
     def __post_init__(self) -> None:
@@ -279,6 +282,7 @@ def _network(systems: Sequence[System], device: str) -> dict[str, Any]:
         "connectivity": torch.as_tensor(np.stack([s.connectivity for s in chosen]), device=device),
         "coupling_gain": systems[0].gain,
         "dt": systems[0].step_s,
+        "method": systems[0].method,
         "delays_steps": torch.as_tensor(np.stack(steps), device=device) if steps else None,
     }
 

@@ -10,9 +10,9 @@ import torch
 
 from bids_ai.dynamics.integrate import integrate
 from bids_ai.dynamics.wong_wang import WongWang
-from bids_ai.simulate.systems.observation import bins
+from bids_ai.simulate.systems.observation import BalloonBold, KernelBold, bins
 from bids_ai.simulate.systems.registry import get_system
-from bids_ai.simulate.systems.system import System
+from bids_ai.simulate.systems.system import System, simulate_batch
 
 
 def off(matrix: np.ndarray) -> np.ndarray:
@@ -21,8 +21,41 @@ def off(matrix: np.ndarray) -> np.ndarray:
 
 def rising(gain: float, **changes: object) -> System:
     """Wong-Wang on 10 regions; gains differ within a batch by way of the weights."""
-    system = dataclasses.replace(get_system("wong-wang", 3, n_regions=10), noise_sd=0.0, dt=0.002, **changes)
+    system = dataclasses.replace(get_system("wong-wang", 3, n_regions=10), noise_sd=0.0, dt=0.005, **changes)
     return dataclasses.replace(system, connectivity=system.connectivity * gain, gain=1.0)
+
+
+def test_wong_wang_bold_correlates_more_with_more_coupling_and_resembles_the_connectome() -> None:
+    gains, n_runs = (0.0, 0.4, 0.75), 16
+    runs = simulate_batch([rising(gain) for gain in gains for _ in range(n_runs)], 140, list(range(3 * n_runs)))
+    fc = np.stack([np.corrcoef(run.T) for run in runs]).reshape(3, n_runs, 10, 10).mean(axis=1)
+    mean = [off(one).mean() for one in fc]
+    # 2240 frames, one independent sample in about 6: standard error of a pair .05, of the mean of 45 pairs .01.
+    assert abs(mean[0]) < 0.03
+    assert mean[1] > mean[0] + 0.02
+    assert mean[2] > mean[1] + 0.05
+    structural = rising(1.0).connectivity
+    assert np.corrcoef(off(fc[2]), off(structural + structural.T))[0, 1] > 0.5
+
+
+@pytest.mark.parametrize("observation", [KernelBold("boynton"), BalloonBold()], ids=["boynton", "balloon"])
+def test_bold_response_to_a_push_peaks_seconds_later(observation: KernelBold | BalloonBold) -> None:
+    push = dataclasses.replace(get_system("wong-wang").push, window_s=(0.0, 14.4))
+    system = rising(0.5, push=push, observation=observation, burn_in_s=2.0)
+    system = dataclasses.replace(system, connectivity=system.connectivity[:3, :3])
+    course, effective = system.response_course(0, n_states=2)
+    own = course[:, np.arange(3), np.arange(3)].mean(axis=1)
+    assert 3.0 < (own.argmax() + 1) * 0.72 < 8.0
+    assert (own[:2] < own.max() / 3).all()
+    assert np.nanmax(np.abs(effective)) < own.max()
+
+
+def test_jansen_rit_network_makes_alpha() -> None:
+    series = get_system("jansen-rit", 0, method="heun").simulate(1500, [0])[0]
+    power = np.abs(np.fft.rfft(series - series.mean(axis=0), axis=0)) ** 2
+    frequency = np.fft.rfftfreq(1500, 0.004)
+    peaks = frequency[frequency > 2][power[frequency > 2].argmax(axis=0)]
+    assert ((peaks > 8.0) & (peaks < 12.0)).mean() > 0.7  # a column that gets little input may spike at 3 Hz
 
 
 def test_wong_wang_stays_on_the_low_branch_with_a_margin() -> None:

@@ -64,6 +64,17 @@ def test_sparse_signed_has_both_signs_and_a_bounded_gain() -> None:
     assert present.max() / present.min() <= 3.0
 
 
+def test_distance_dependent_falls_with_distance() -> None:
+    connectome = distance_dependent(40, rng(), density=0.35)
+    weights, distances = connectome.weights, connectome.distances_mm
+    assert (weights > 0).sum() == round(0.35 * 40 * 39)
+    assert_allclose(weights.sum() / 40, 1.0)
+    present = weights > 0
+    assert np.corrcoef(np.log(weights[present]), distances[present])[0, 1] < -0.3
+    assert distances[present].mean() < off(distances).mean()
+    assert weights[present].max() > 5 * np.median(weights[present])  # a heavy tail
+
+
 def test_hemispheres_mirror_and_distances_are_those_of_the_positions() -> None:
     connectome = distance_dependent(40, rng())
     left, right = connectome.positions_mm[:20], connectome.positions_mm[20:]
