@@ -106,7 +106,9 @@ class FunctionalConnectivityConfig(_Section):
 class SurrogateConfig(_Section):
     """The dynamical model fitted to each recording."""
 
-    model: str = Field("ridge-var", description="A registered family: ridge-var, mlp, npi-mlp.")
+    model: str = Field(
+        "ridge-var", description="A registered family (ridge-var, mlp, ...), or auto: the best by held-out prediction."
+    )
     order_max: Annotated[int, Field(ge=1, le=10)] = Field(3, description="Largest number of lags tried.")
     ensemble: Annotated[int, Field(ge=1)] = Field(5, description="Initialisations of a nonlinear model.")
     pool_runs: bool = Field(True, description="Also fit all runs of a task of a subject together (desc-pooled).")

@@ -15,12 +15,12 @@ from bids_ai.errors import BidsAiError, UsageError
 COMMANDS = {
     "run": "from a BIDS dataset to connectivity, a surrogate brain, effective connectivity and a report",
     "index": "write the index and the resolved configuration, for calling snakemake by hand",
+    "ec": "effective connectivity of tables of signals, without a BIDS dataset",
     "simulate": "write a small BIDS dataset with known coupling",
     "stage": "run one stage of the workflow (the workflow calls this)",
 }
 NOT_YET = {
     "fetch": "Fetching atlases and templates",
-    "ec": "Effective connectivity of a table of signals",
     "ccep": "Responses to electrical stimulation",
 }
 

@@ -78,7 +78,7 @@ def add_settings(parser: argparse.ArgumentParser) -> None:
         "instead of being placed by their coordinates alone",
     )
     group.add_argument("--min-coverage", type=float, metavar="FRACTION", help="below it a region is n/a")
-    group.add_argument("--model", help="surrogate family: ridge-var, mlp, npi-mlp")
+    group.add_argument("--model", help="surrogate family (ridge-var), or auto: the best by held-out prediction")
     group.add_argument(
         "--stages", nargs="+", default=[], metavar="STAGE", help=f"only up to these: {', '.join(STAGES)} (default: all)"
     )

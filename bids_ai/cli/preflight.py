@@ -220,9 +220,10 @@ def check_settings(config: Config, findings: Findings) -> None:
     """Check what settings ask of this machine: families, devices, templates."""
     from bids_ai.surrogate.device import resolve_device
     from bids_ai.surrogate.registry import FAMILIES
+    from bids_ai.surrogate.selection import AUTO
 
-    if config.surrogate.model not in FAMILIES:
-        known = ", ".join(sorted(FAMILIES))
+    if config.surrogate.model not in (AUTO, *FAMILIES):
+        known = ", ".join([AUTO, *sorted(FAMILIES)])
         findings.refusals.append(f"Unknown surrogate model '{config.surrogate.model}'; known are: {known}.")
     if config.device != "cpu":
         try:

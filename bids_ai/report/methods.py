@@ -58,7 +58,8 @@ def methods_text(steps: Sequence[Mapping[str, Any]]) -> MethodsText:
 def citation(key: str, number: int = 0) -> Citation:
     """Return a work of the bibliography with its text and its BibTeX entry."""
     entry = _bibliography()[key]
-    where = f"{entry['journal']} {entry['volume']}:{entry['pages']}".replace("-", "\N{EN DASH}")
+    place = ":".join(str(part) for part in (entry["volume"], entry["pages"]) if part)
+    where = f"{entry['journal']} {place}".replace("-", "\N{EN DASH}")
     text = f"{entry['author']} ({entry['year']}). {entry['title']}. {where}."
     return Citation(key, text, entry.get("doi", ""), _bibtex(key, entry), number)
 

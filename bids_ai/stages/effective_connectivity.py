@@ -9,6 +9,7 @@ import numpy as np
 from bids_ai.bids.names import sidecar
 from bids_ai.bids.tables import write_relmat
 from bids_ai.stages.context import Context
+from bids_ai.stages.ec_words import response_words
 from bids_ai.stages.inputs import read_nodes
 from bids_ai.stages.sidecars import atlas_identity, sources, versions
 from bids_ai.stages.surrogate import load_surrogate
@@ -37,7 +38,7 @@ def run(context: Context, series: str, atlas: str, model: str, pool: str = "") -
         jacobian = perturbation.jacobian(fitted, horizon_steps=steps)
         common |= _fit_description(fitted, steps)
         matrices = {"jacobian": (jacobian, common), "ec": (push, common | {"PushSize": settings.push_sd})}
-        _figures(context, holes, push, nodes)
+        _figures(context, holes, push, nodes, str(common["MeasureUnits"]))
     measures = {"jacobian": "effective connectivity (Jacobian)", "ec": "effective connectivity (push)"}
     for key, (matrix, meta) in matrices.items():
         meta = meta | {"RelationshipMeasure": measures[key], "Symmetry": _symmetry(matrix)}
@@ -49,11 +50,6 @@ def _common(context: Context, holes: dict[str, str]) -> dict[str, Any]:
     return {
         "Directed": True,
         "Status": "fitted",
-        "MeasureDescription": (
-            "Signed mean change of the target, averaged over the horizon and over observed states, after the source "
-            "was pushed in the fitted surrogate at its newest lag (Neural Perturbational Inference)"
-        ),
-        "MeasureUnits": "SD of the target per SD of the source",
         "Sources": sources(context, weights, sidecar(weights)),
         "PackageVersions": versions("torch"),
     } | atlas_identity(context, holes["atlas"])
@@ -61,6 +57,7 @@ def _common(context: Context, holes: dict[str, str]) -> dict[str, Any]:
 
 def _fit_description(fitted: Any, steps: int) -> dict[str, Any]:
     return {
+        **response_words(fitted),
         "Model": fitted.family,
         "ModelRequested": fitted.requested,
         "HorizonSteps": steps,
@@ -77,7 +74,7 @@ def _symmetry(matrix: np.ndarray) -> dict[str, Any]:
     return dict(describe(matrix))
 
 
-def _figures(context: Context, holes: dict[str, str], matrix: np.ndarray, nodes: pd.DataFrame) -> None:
+def _figures(context: Context, holes: dict[str, str], matrix: np.ndarray, nodes: pd.DataFrame, units: str) -> None:
     from bids_ai.report.figures.connectome import plot_glass_brain_directed
     from bids_ai.report.figures.matrices import plot_relmat
     from bids_ai.report.figures.surrogate import plot_ec_direction
@@ -89,9 +86,9 @@ def _figures(context: Context, holes: dict[str, str], matrix: np.ndarray, nodes:
         nodes,
         figure("ec_figure", **holes),
         title=title,
-        label="SD of the target per SD of the source",
+        label=units,
         directed=True,
     )
-    plot_ec_direction(matrix, figure("ec_direction_figure", **holes))
+    plot_ec_direction(matrix, figure("ec_direction_figure", **holes), label="Effect")
     if nodes[["x", "y", "z"]].notna().all(axis=1).any():
         plot_glass_brain_directed(matrix, nodes, figure("ec_glass_figure", **holes), title=title)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -202,15 +203,32 @@ def _fit(context: Context, holes: dict[str, str]) -> list[Step]:
     if meta.get("Status") != "fitted":
         return []
     fit = meta["Fit"]
-    family = {"ridge-var": "ridge_var", "mlp": "mlp", "npi-mlp": "npi_mlp"}.get(fit["family"], fit["family"])
-    steps = [
-        _step(family, "torch", order_max=context.config.surrogate.order_max),
-        _step("surrogate_gate"),
-    ]
-    if len(fit["models"]) > 1:
-        steps.append(_step("ensemble", n_members=len(fit["models"])))
+    heldout = fit["evaluation"]["heldout"]
+    order_max = context.config.surrogate.order_max
+    steps = model_steps(fit["family"], fit["requested"], len(fit["models"]), order_max, heldout)
     ec = read_sidecar(context.names.path("ec", model=context.model, **holes))
     if ec is not None:
-        steps.append(_step("perturbation", push_sd=ec.get("PushSize"), horizon_s=ec.get("HorizonSeconds")))
+        kind = "perturbation_neural" if "neural" in str(ec.get("PushActsOn", "")) else "perturbation"
+        steps.append(_step(kind, push_sd=ec.get("PushSize"), horizon_s=ec.get("HorizonSeconds")))
         steps.append(_step("jacobian"))
     return steps
+
+
+def model_steps(family: str, requested: str, n_members: int, order_max: int, heldout: Mapping[str, Any]) -> list[Step]:
+    """Steps of a fitted surrogate.
+
+    Parameters
+    ----------
+    family, requested : str
+        What was kept, and what was asked for.
+    n_members : int
+        Of the ensemble.
+    order_max : int
+        Largest order tried.
+    heldout : mapping
+        ``evaluation["heldout"]`` of the fit.
+    """
+    compared = ", ".join(str(row["family"]) for row in heldout.get("families") or []) or None
+    steps = [_step("auto", families=compared)] if requested == "auto" else []
+    steps += [_step(family.replace("-", "_"), "torch", order_max=order_max), _step("surrogate_gate")]
+    return [*steps, _step("ensemble", n_members=n_members)] if n_members > 1 else steps

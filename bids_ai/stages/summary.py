@@ -10,6 +10,7 @@ from bids_ai.bids.files import read_json
 from bids_ai.bids.index import Index, Recording
 from bids_ai.bids.tables import read_table
 from bids_ai.report.model import InputFile, Notice, RecordingSummary, Summary, SummaryRow, Table
+from bids_ai.report.surrogate_tables import families_table
 from bids_ai.stages.context import Context
 from bids_ai.stages.methods import read_sidecar
 from bids_ai.stages.records import Failure
@@ -41,7 +42,7 @@ def summarise(context: Context, subject: str, failed: list[Failure]) -> Summary:
         recordings=[_recording(context, entry, failed) for entry in recordings] + _skipped(index, subject),
         inputs=_inputs(index, subject),
         warnings=_warnings(context, subject, recordings),
-        tables=[table for entry in recordings for table in _tables(context, entry)],
+        tables=[table for entry in recordings for table in (*_tables(context, entry), *_family_tables(context, entry))],
     )
 
 
@@ -242,6 +243,20 @@ def _tables(context: Context, entry: Recording) -> list[Table]:
         if rows:
             title = f"Regions without data: {Path(entry.item).name}, {atlas.label}"
             tables.append(Table(title, ["region", "share of its voxels with data", "reason"], rows))
+    return tables
+
+
+def _family_tables(context: Context, entry: Recording) -> list[Table]:
+    """Families that were compared for the surrogates of a recording."""
+    tables = []
+    for atlas in context.index.atlases:
+        path = context.names.path("surrogate", series=entry.series, atlas=atlas.label, model=context.model)
+        if not context.index.applies(entry, atlas) or not path.is_file():
+            continue
+        heldout = read_json(path).get("Fit", {}).get("evaluation", {}).get("heldout", {})
+        table = families_table(heldout, f"Families compared: {Path(entry.item).name}, {atlas.label}")
+        if table is not None:
+            tables.append(table)
     return tables
 
 

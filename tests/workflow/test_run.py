@@ -71,6 +71,8 @@ def started() -> Iterator[Callable[..., subprocess.Popen[str]]]:
             text=True,
             env=dict(os.environ) | {"OMP_NUM_THREADS": "1"},
             start_new_session=True,
+            # A parent in the background may have passed on that interrupts are ignored.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
         running.append(process)
         return process

@@ -1,0 +1,369 @@
+"""``bids-ai ec``: effective connectivity of tables of signals, without a BIDS dataset."""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import os
+import shlex
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+from bids_ai.errors import BidsAiError, InputError, UsageError
+
+if TYPE_CHECKING:
+    from bids_ai.cli.tabular import Signals, Structural
+    from bids_ai.stages.ec_tables import Job, Outcome, Settings
+
+_DESCRIPTION = """
+Fits a surrogate brain to a table of signals (time x region, a header of region names; .tsv, .csv or .npy), pushes each
+region in it, and writes the mean response of all others: DIR/ec_relmat.tsv (row = source), intervals, the model,
+simpler measures beside it, and a page DIR/ec.html. Several tables are fitted in one batch, with results in DIR/<name>/.
+
+  bids-ai ec signals.tsv --tr 2 --out-dir results
+  bids-ai ec sub-01.tsv sub-02.tsv --tr 0.72 --structural sc.tsv --structural-symmetric --out-dir results
+  bids-ai ec eeg.tsv --tr 0.004 --modality eeg --nodes regions.tsv --out-dir results
+
+docs/ec_command.md tells what the tables must hold, and how to read the results.
+"""
+T = TypeVar("T")
+
+MODALITIES = ("bold", "eeg", "ieeg")
+BASELINES = ("pearson", "partial-correlation", "granger")
+ALIASES = {"correlation": "pearson", "partial": "partial-correlation", "fc": "pearson"}
+MAX_TR_S = 60.0
+"""Beyond, a sampling interval is one in milliseconds, or a frequency."""
+USES_STRUCTURAL = ("auto", "state-space", "sc-ridge", "neural-mass")
+NEEDS_STRUCTURAL = ("sc-ridge", "neural-mass")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options of ``bids-ai ec``."""
+    parser.description = str(parser.description) + "\n" + _DESCRIPTION
+    parser.add_argument("signals", nargs="+", type=Path, metavar="SIGNALS", help="tables of signals, time x region")
+    parser.add_argument("--tr", type=float, metavar="SECONDS", help="sampling interval of all tables (needed)")
+    parser.add_argument("--out-dir", type=Path, metavar="DIR", help="folder for the results, made if absent (needed)")
+    group = parser.add_argument_group("what is known besides")
+    group.add_argument("--modality", choices=MODALITIES, default="bold", help="what the signals are (bold)")
+    group.add_argument(
+        "--structural",
+        action="append",
+        type=Path,
+        default=[],
+        metavar="SC",
+        help="structural connectivity, with names; once for all tables, or once for each in their order",
+    )
+    group.add_argument("--structural-names", type=Path, metavar="FILE", help="names of a matrix that bears none")
+    group.add_argument("--structural-symmetric", action="store_true", help="average both directions of it")
+    group.add_argument("--nodes", type=Path, metavar="TABLE", help="regions: name, x y z, hemisphere, network")
+    group = parser.add_argument_group("how to work on it")
+    group.add_argument("--model", default="auto", metavar="NAME", help="auto, or a surrogate family (auto)")
+    group.add_argument(
+        "--horizon", type=float, metavar="SECONDS", help="response is averaged over it (BOLD: one TR; EEG, iEEG: 0.1 s)"
+    )
+    group.add_argument("--order-max", type=int, default=3, metavar="N", help="largest number of lags (3)")
+    group.add_argument("--ensemble", type=int, default=5, metavar="N", help="initialisations of a trained model (5)")
+    group.add_argument(
+        "--baselines",
+        nargs="+",
+        default=list(BASELINES),
+        metavar="NAME",
+        help=f"simpler measures to write beside it, or none ({' '.join(BASELINES)})",
+    )
+    group.add_argument("--seed", "--random-seed", type=int, default=1, metavar="N", help="one seed for everything (1)")
+    group.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="where it is fitted (auto)")
+
+
+@dataclass
+class Findings:
+    """What the checks found, in the order they were made."""
+
+    refusals: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+
+    def refuse(self) -> None:
+        """Raise UsageError with everything that speaks against the run."""
+        if self.refusals:
+            lines = "\n".join(f"  - {text}" for text in dict.fromkeys(self.refusals))
+            raise UsageError(f"refused before any work:\n{lines}")
+
+
+def execute(args: argparse.Namespace) -> int:
+    """Fit, write, and tell the verdicts; see the exit codes in ``bids-ai --help``."""
+    from bids_ai.cli.places import absolute
+    from bids_ai.stages import ec_tables
+
+    findings = Findings()
+    _check_options(args, findings)
+    jobs = _jobs(args, findings)
+    findings.refuse()
+    settings = ec_tables.Settings(
+        out_dir=absolute(args.out_dir),
+        model=args.model,
+        horizon_s=args.horizon,
+        seed=args.seed,
+        device=args.device,
+        ensemble=args.ensemble,
+        order_max=args.order_max,
+        baselines=tuple(_baselines(args.baselines)),
+        command=shlex.join(["bids-ai", *sys.argv[1:]]),
+    )
+    if ec_tables.made_here(settings.out_dir):
+        findings.warnings.append(f"{settings.out_dir} holds results of an earlier run, which are replaced.")
+    _tell(jobs, findings)
+    outcomes = ec_tables.run(jobs, settings, tell=lambda text: print(text, file=sys.stderr))
+    return _summary(outcomes, settings)
+
+
+# ---- options
+
+
+def _check_options(args: argparse.Namespace, findings: Findings) -> None:
+    """Check what can be told without reading a table."""
+    refusals = findings.refusals
+    refusals += _tr_faults(args)
+    if args.horizon is not None and not 0 < args.horizon < float("inf"):
+        refusals.append(f"--horizon must be a positive number of seconds, got {args.horizon:g}.")
+    for option, value, least in (
+        ("--seed", args.seed, 0),
+        ("--ensemble", args.ensemble, 1),
+        ("--order-max", args.order_max, 1),
+    ):
+        if value < least:
+            refusals.append(f"{option} must be at least {least}, got {value}.")
+    _check_model(args, findings)
+    _check_baselines(args, findings)
+    if args.device != "cpu":
+        from bids_ai.surrogate.device import resolve_device
+
+        _collect(refusals, lambda: resolve_device(args.device))
+    if len(args.structural) not in (0, 1, len(args.signals)):
+        refusals.append(
+            f"--structural was given {len(args.structural)} times for {len(args.signals)} tables; give it once for "
+            "all, or once for each in their order."
+        )
+    if not args.structural and (args.structural_names or args.structural_symmetric):
+        refusals.append("--structural-names and --structural-symmetric are about --structural, which was not given.")
+    refusals += _out_dir_faults(args.out_dir)
+
+
+def _tr_faults(args: argparse.Namespace) -> list[str]:
+    tr = args.tr
+    what = "--tr gives the sampling interval in seconds, such as --tr 2 (BOLD) or --tr 0.004 (250 Hz)"
+    if tr is None:
+        return [f"--tr is missing: {what}."]
+    if not 0 < tr < float("inf"):
+        return [f"--tr must be a positive number, got {tr:g}: {what}."]
+    if tr > MAX_TR_S:
+        guess = f"--tr {tr / 1000:g}, if {tr:g} is in milliseconds" if args.modality == "bold" else f"--tr {1 / tr:.4g}"
+        return [f"--tr {tr:g} is longer than a minute: {what}. Is it {guess}?"]
+    return []
+
+
+def _check_model(args: argparse.Namespace, findings: Findings) -> None:
+    from bids_ai.surrogate.registry import FAMILIES, get_family
+
+    known = ["auto", *FAMILIES]
+    if args.model not in known:
+        findings.refusals.append(f"Unknown model {args.model!r}.{_nearest(args.model, known)}")
+        return
+    if args.model in NEEDS_STRUCTURAL and not args.structural:
+        findings.refusals.append(f"The model {args.model} is built on a structural connectivity: give --structural.")
+    if args.structural and args.model not in USES_STRUCTURAL:
+        findings.warnings.append(
+            f"The model {args.model} does not use the structural connectivity; auto, {', '.join(USES_STRUCTURAL[1:])} "
+            "do."
+        )
+    if args.model in ("state-space", "neural-mass") and args.modality != "bold":
+        findings.warnings.append(
+            f"The model {args.model} sees the signals through a haemodynamic response, which {args.modality} has not."
+        )
+    if args.model != "auto" and args.order_max < (least := get_family(args.model).min_order):
+        findings.refusals.append(f"The model {args.model} reads {least} lags: --order-max must be at least that.")
+
+
+def _check_baselines(args: argparse.Namespace, findings: Findings) -> None:
+    from bids_ai.effective.baselines.registry import BASELINES as KNOWN
+    from bids_ai.effective.baselines.registry import get_baseline
+
+    for name in _baselines(args.baselines):
+        if name not in KNOWN:
+            findings.refusals.append(f"Unknown baseline {name!r}.{_nearest(name, [*KNOWN, 'none'])}")
+        elif get_baseline(name).needs_structural and not args.structural:
+            findings.refusals.append(f"The baseline {name} needs a structural connectivity: give --structural.")
+
+
+def _baselines(names: Sequence[str]) -> list[str]:
+    return list(dict.fromkeys(ALIASES.get(name, name) for name in names if name != "none"))
+
+
+def _nearest(name: str, known: Sequence[str]) -> str:
+    near = difflib.get_close_matches(name, known, n=1, cutoff=0.4)
+    return (f" Did you mean {near[0]!r}?" if near else "") + f" Known are: {', '.join(known)}."
+
+
+def _out_dir_faults(out_dir: Path | None) -> list[str]:
+    from bids_ai.cli.places import absolute
+    from bids_ai.stages.ec_tables import made_here
+
+    if out_dir is None:
+        return ["--out-dir is missing: give the folder for the results."]
+    folder = absolute(out_dir)
+    nearest = next(parent for parent in (folder, *folder.parents) if parent.exists())
+    if not nearest.is_dir():
+        return [f"--out-dir {out_dir} cannot be made: {nearest} is a file."]
+    if not os.access(nearest, os.W_OK | os.X_OK):
+        return [f"--out-dir {out_dir} cannot be written: no permission in {nearest}."]
+    if folder.is_dir() and any(folder.iterdir()) and not made_here(folder):
+        return [f"--out-dir {out_dir} is not empty and holds no results of bids-ai ec. Give an empty or new folder."]
+    return []
+
+
+# ---- tables
+
+
+def _jobs(args: argparse.Namespace, findings: Findings) -> list[Job]:
+    """Read all tables; those that cannot be used are named together."""
+    from bids_ai.cli.tabular import read_signals
+
+    names = _names(args.signals, findings)
+    tables = [_collect(findings.refusals, partial(read_signals, path)) for path in args.signals]
+    structurals = _structurals(args, findings)
+    jobs = []
+    for k, (name, table) in enumerate(zip(names, tables, strict=True)):
+        if table is not None:
+            given = structurals[k if len(structurals) > 1 else 0] if structurals else None
+            job = _collect(findings.refusals, partial(_job, args, k, name, table, given))
+            if job is not None:
+                jobs.append(job)
+    return jobs
+
+
+def _job(args: argparse.Namespace, k: int, name: str, table: Signals, given: Structural | None) -> Job:
+    from bids_ai.cli.tabular import plain_regions, read_regions, structural_of
+    from bids_ai.stages.ec_tables import Job
+    from bids_ai.surrogate.recording import Recording
+
+    usable_tr = args.tr if args.tr and 0 < args.tr < float("inf") else 1.0  # a bad one is told once, not per table
+    sources, notes = [args.signals[k]], list[str]()
+    # First without the structural connectivity: a fault of the signals comes before one of their company.
+    recording = Recording(name, (table.values,), usable_tr, tuple(table.names), modality=args.modality)
+    if args.horizon is not None and args.horizon >= len(table.values) * usable_tr:
+        raise InputError(
+            f"{name}: a horizon of {args.horizon:g} s is longer than the recording ({len(table.values)} frames)."
+        )
+    faults: list[str] = []
+    if given is not None:
+        file = args.structural[k if len(args.structural) > 1 else 0]
+        sources += [file, *([args.structural_names] if args.structural_names else [])]
+        own = _collect(
+            faults, lambda: structural_of(given, table.names, file.name, symmetric=args.structural_symmetric)
+        )
+        if own is not None:
+            notes += own.notes
+            recording = Recording(name, recording.runs, usable_tr, recording.regions, own.matrix, args.modality)
+    nodes = plain_regions(table.names)
+    if args.nodes is not None:
+        sources.append(args.nodes)
+        read = _collect(faults, lambda: read_regions(args.nodes, table.names))
+        if read is not None:
+            nodes, more = read
+            notes += more
+    if faults:
+        raise InputError(f"{name}: " + f"\n  - {name}: ".join(faults))
+    return Job(recording, tuple(sources), nodes, tuple(notes), tuple(_signal_warnings(args, table)))
+
+
+def _signal_warnings(args: argparse.Namespace, table: Signals) -> list[str]:
+    found = []
+    n_times, n_regions = table.values.shape
+    if n_times < n_regions:
+        found.append(
+            f"There are fewer frames ({n_times}) than regions ({n_regions}): the estimate leans on shrinkage, or the "
+            "table is transposed (rows must be frames)."
+        )
+    if args.modality == "bold" and args.tr and 0 < args.tr < 0.1:
+        found.append(f"A TR of {args.tr:g} s is short for BOLD; if this is EEG or iEEG, say --modality eeg or ieeg.")
+    return found
+
+
+def _structurals(args: argparse.Namespace, findings: Findings) -> list[Structural | None]:
+    from bids_ai.cli.tabular import read_structural
+
+    return [
+        _collect(findings.refusals, partial(read_structural, path, args.structural_names)) for path in args.structural
+    ]
+
+
+def _names(paths: Sequence[Path], findings: Findings) -> list[str]:
+    """Names of the recordings: those of the files, with that of the folder where two are called alike."""
+    stems = [path.stem for path in paths]
+    shared = {stem for stem, count in Counter(stems).items() if count > 1}
+    names = [
+        f"{path.resolve().parent.name}-{stem}" if stem in shared else stem
+        for path, stem in zip(paths, stems, strict=True)
+    ]
+    twice = [name for name, count in Counter(names).items() if count > 1]
+    if twice:
+        findings.refusals.append(
+            f"Tables of the same name cannot be told apart: {', '.join(twice[:3])}. Rename them; results and seeds go "
+            "by the names of the files."
+        )
+    reserved = {"figures"} & set(names)
+    if reserved and len(paths) > 1:
+        findings.refusals.append("A table cannot be called figures; rename it.")
+    return names
+
+
+def _collect(faults: list[str], call: Callable[[], T]) -> T | None:
+    """Call, and keep the fault instead of ending at it."""
+    try:
+        return call()
+    except BidsAiError as error:
+        faults.append(str(error))
+        return None
+
+
+# ---- what is said
+
+
+def _tell(jobs: Sequence[Job], findings: Findings) -> None:
+    for text in findings.warnings:
+        print(f"warning: {text}", file=sys.stderr)
+    for job in jobs:
+        _say("warning", job.recording.name, job.warnings)
+        _say("note", job.recording.name, job.notes)
+
+
+def _say(kind: str, name: str, texts: Iterable[str]) -> None:
+    for text in texts:
+        print(f"{kind}: {name}: {text}", file=sys.stderr)
+
+
+def _summary(outcomes: Sequence[Outcome], settings: Settings) -> int:
+    """Tell warnings and verdicts, and where the page is."""
+    for outcome in outcomes:
+        _say("warning", outcome.name, outcome.warnings)
+    failed = [outcome for outcome in outcomes if outcome.status == "failed"]
+    for outcome in outcomes:
+        if outcome.status == "failed":
+            print(f"FAILED  {outcome.name}: {'; '.join(outcome.reasons)}", file=sys.stderr)
+        elif outcome.verdict == "reliable":
+            print(f"PASSED  {outcome.name}: {outcome.facts['family']}", file=sys.stderr)
+        else:
+            print(
+                f"NOT RELIABLE  {outcome.name}: {outcome.facts['family']}; its effective connectivity should not be "
+                "interpreted:",
+                file=sys.stderr,
+            )
+            for reason in outcome.reasons:
+                print(f"    {reason}", file=sys.stderr)
+    page = settings.out_dir / "ec.html"
+    if page.is_file():
+        print(f"page: {page}")
+    return 1 if failed else 0

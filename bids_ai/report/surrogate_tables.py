@@ -1,0 +1,68 @@
+"""Tables about surrogates, from what a fit says of itself."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from bids_ai.report.formatting import format_value
+from bids_ai.report.model import Scalar, Table
+
+CHOICE = (
+    "The simplest linear family whose held-out error is within one standard error of the best of them is kept; a "
+    "nonlinear one has to beat it by two. One that scores like ridge-var found nothing to add to it. Standard errors "
+    "(SE) are of the paired difference over contiguous blocks."
+)
+REJECTED = "A nonlinear family is kept only where its held-out gain over ridge VAR is above one standard error."
+
+
+def families_table(heldout: Mapping[str, Any], title: str, *, section: str = "surrogate") -> Table | None:
+    """Return the families that were compared by held-out prediction, best first; None where one alone was fitted.
+
+    Parameters
+    ----------
+    heldout : mapping
+        ``evaluation["heldout"]`` of a fit: ``families`` where the choice was automatic, ``rejected`` where a family
+        that was asked for gave way to ridge VAR.
+    title : str
+    section : str
+        Of the report.
+    """
+    if heldout.get("families"):
+        rows = [_family(row) for row in sorted(heldout["families"], key=lambda row: -(row["heldout_r2"] or 0))]
+        return Table(title, _COLUMNS, rows, section, CHOICE)
+    if heldout.get("rejected"):
+        lost = heldout["rejected"]
+        rows = [
+            ["ridge-var", "linear", _with_error(heldout.get("r2"), heldout.get("r2_se")), "n/a", "yes"],
+            [
+                str(lost["family"]),
+                "nonlinear",
+                _with_error(lost.get("r2"), lost.get("r2_se")),
+                _with_error(_minus(lost.get("gain_over_linear")), lost.get("gain_over_linear_se")),
+                "no",
+            ],
+        ]
+        return Table(title, _COLUMNS, rows, section, REJECTED)
+    return None
+
+
+_COLUMNS = ["Family", "Kind", "Held-out R² (SE)", "Short of the best (SE)", "Kept"]
+
+
+def _family(row: Mapping[str, Any]) -> list[Scalar]:
+    return [
+        str(row["family"]),
+        "linear" if row["linear"] else "nonlinear",
+        _with_error(row["heldout_r2"], row["heldout_r2_se"]),
+        _with_error(row["loss_against_best"], row["loss_against_best_se"]) if row["loss_against_best"] else "0",
+        "yes" if row["chosen"] else "no",
+    ]
+
+
+def _with_error(value: float | None, error: float | None) -> str:
+    return f"{format_value(value, digits=3)} ({format_value(error, digits=3)})"
+
+
+def _minus(value: float | None) -> float | None:
+    return None if value is None else -value
