@@ -7,7 +7,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol
 
-from bids_ai import __version__
 from bids_ai.report.files import write_text_atomic
 from bids_ai.report.formatting import format_value
 from bids_ai.report.methods import methods_text, render_plain
@@ -93,6 +92,7 @@ def write_page(
     *,
     name: str,
     steps: Sequence[Mapping[str, Any]],
+    version: str,
 ) -> Path:
     """Write the page of a recording.
 
@@ -108,6 +108,8 @@ def write_page(
         Of the recording.
     steps : list of dict
         For the methods text, see :func:`bids_ai.report.methods.methods_text`.
+    version : str
+        Of bids_ai, for the foot of the page.
 
     Returns
     -------
@@ -129,13 +131,13 @@ def write_page(
         lost=_lost_table(told["RegionsWithoutData"]),
         methods=methods,
         methods_plain=render_plain(methods),
-        version=__version__,
+        version=version,
         written=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
     )
     return write_text_atomic(page, html)
 
 
-def write_overview(page: Path, outcomes: Sequence[Outcome], *, command: str) -> Path:
+def write_overview(page: Path, outcomes: Sequence[Outcome], *, command: str, version: str) -> Path:
     """Write the page over several recordings: a row each, with a link."""
     rows = [
         {
@@ -159,7 +161,7 @@ def write_overview(page: Path, outcomes: Sequence[Outcome], *, command: str) -> 
         }
         for outcome in outcomes
     ]
-    html = render("ec_overview.html.j2", rows=rows, command=command, version=__version__)
+    html = render("ec_overview.html.j2", rows=rows, command=command, version=version)
     return write_text_atomic(page, html)
 
 

@@ -136,7 +136,7 @@ def run(jobs: Sequence[Job], settings: Settings, tell: Callable[[str], None] = l
             outcomes[k] = _publish(job, result, folder, settings)
         _write_run(settings, "running", outcomes)
     if len(jobs) > 1:
-        write_overview(settings.out_dir / "ec.html", outcomes, command=settings.command)
+        write_overview(settings.out_dir / "ec.html", outcomes, command=settings.command, version=__version__)
     _write_run(settings, "done", outcomes)
     return outcomes
 
@@ -211,7 +211,14 @@ def _publish(job: Job, fitted: FittedSurrogate, folder: Path, settings: Settings
     _write_intervals(folder, edges, list(fitted.regions), sidecar)
     figures = _figures(job, fitted, matrix, folder / "figures", sidecar)
     write_relmat(folder / "ec_relmat.tsv", matrix, list(fitted.regions), sidecar)
-    write_page(folder / "ec.html", sidecar, figures, name=job.recording.name, steps=_methods(fitted, sidecar, settings))
+    write_page(
+        folder / "ec.html",
+        sidecar,
+        figures,
+        name=job.recording.name,
+        steps=_methods(fitted, sidecar, settings),
+        version=__version__,
+    )
     held, free = fitted.evaluation["heldout"], fitted.evaluation["free_running"]
     return Outcome(
         job.recording.name,
