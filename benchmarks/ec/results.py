@@ -1,0 +1,60 @@
+"""Results, one small JSON file each, by which an interrupted run goes on where it stopped."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+Result = dict[str, Any]
+
+
+class Results:
+    """Folder of results, `FOLDER/part/setting/name.json`."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.made = 0
+
+    def path(self, part: str, group: str, name: str) -> Path:
+        """File of a result."""
+        return self.folder / part / group / f"{name}.json"
+
+    def get(self, part: str, group: str, name: str, make: Callable[[], Result]) -> Result:
+        """Read a result, or make and keep it."""
+        path = self.path(part, group, name)
+        if path.is_file():
+            return read(path)
+        result = make()
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_suffix(".part")
+        temporary.write_text(json.dumps(_storable(result), indent=1, sort_keys=True), encoding="utf-8")
+        temporary.replace(path)
+        self.made += 1
+        return read(path)
+
+    def all(self, part: str) -> list[Result]:
+        """Every result of a part, in the order of their names."""
+        return [read(path) for path in sorted((self.folder / part).glob("*/*.json"))]
+
+    def remove(self, methods: Sequence[str]) -> int:
+        """Delete the results of methods and return how many there were."""
+        gone = 0
+        for path in self.folder.glob("*/*/*.json"):
+            if read(path).get("method") in methods:
+                path.unlink()
+                gone += 1
+        return gone
+
+
+def read(path: Path) -> Result:
+    """Read a result; null is NaN."""
+    result: Result = json.loads(path.read_text(encoding="utf-8"))
+    return {key: float("nan") if value is None else value for key, value in result.items()}
+
+
+def _storable(result: Result) -> Result:
+    """NaN is no JSON."""
+    return {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in result.items()}
