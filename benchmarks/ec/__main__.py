@@ -42,7 +42,9 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS))
     parser.add_argument("--calibration-seeds", type=int, default=CALIBRATION_SEEDS)
     parser.add_argument("--npi-data", type=Path, help="folder of the rate networks released with NPI")
-    parser.add_argument("--redo", nargs="+", default=[], metavar="METHOD", help="delete results of these methods first")
+    parser.add_argument(
+        "--redo", nargs="+", default=[], metavar="NAME", help="delete the results of these methods or systems first"
+    )
     parser.add_argument("--report-only", action="store_true", help="run nothing, write tables and figures")
     parser.add_argument("--page", type=Path, help="write the page of the documentation here, figures beside it")
     parser.add_argument("--quick", action="store_true", help="a smoke run of small systems")

@@ -8,6 +8,7 @@ of other noise levels differ in nothing else.
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -155,8 +156,18 @@ def observed(clean: FloatArray, noise: float, system: str, seed: int) -> FloatAr
     return clean + noise * clean.std(axis=0) * rng.standard_normal(clean.shape)
 
 
-def _file(folder: Path, setting: Setting, seed: int, frames: int) -> Path:
-    return folder / f"{setting.system}_gain-{setting.gain:g}_seed-{seed:03d}_frames-{frames}.npz"
+def _file(folder: Path, system: System, setting: Setting, seed: int, frames: int) -> Path:
+    name = f"{setting.system}_gain-{setting.gain:g}_seed-{seed:03d}_frames-{frames}_{_fingerprint(system)}"
+    return folder / f"{name}.npz"
+
+
+def _fingerprint(system: System) -> str:
+    """Hash of all parameters, so that series of a system that has changed since are not taken for its own."""
+    digest = hashlib.sha256()
+    for field in dataclasses.fields(System):
+        value = getattr(system, field.name)
+        digest.update(value.tobytes() if isinstance(value, np.ndarray) else repr(value).encode())
+    return digest.hexdigest()[:8]
 
 
 def _simulate_missing(
@@ -165,21 +176,21 @@ def _simulate_missing(
     missing = [
         (system, seed)
         for system, seed in zip(systems, seeds, strict=True)
-        if not _file(folder, setting, seed, frames).is_file()
+        if not _file(folder, system, setting, seed, frames).is_file()
     ]
     if not missing:
         return
     folder.mkdir(parents=True, exist_ok=True)
     series = simulate_batch([system for system, _ in missing], frames, [seed for _, seed in missing])
     for (system, seed), clean in zip(missing, series, strict=True):
-        path = _file(folder, setting, seed, frames)
+        path = _file(folder, system, setting, seed, frames)
         part = path.with_suffix(".part.npz")
         np.savez(part, series=clean, truth=system.true_effective_connectivity(seed))
         part.replace(path)
 
 
 def _case(system: System, plan: Plan, setting: Setting, seed: int, folder: Path) -> Case:
-    with np.load(_file(folder, setting, seed, plan.longest)) as stored:
+    with np.load(_file(folder, system, setting, seed, plan.longest)) as stored:
         series, truth = stored["series"], stored["truth"]
     noisy = observed(series, setting.noise, setting.system, seed)
     after = noisy[setting.frames : 2 * setting.frames]

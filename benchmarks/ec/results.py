@@ -39,11 +39,12 @@ class Results:
         """Every result of a part, in the order of their names."""
         return [read(path) for path in sorted((self.folder / part).glob("*/*.json"))]
 
-    def remove(self, methods: Sequence[str]) -> int:
-        """Delete the results of methods and return how many there were."""
+    def remove(self, names: Sequence[str]) -> int:
+        """Delete the results of methods or systems and return how many there were."""
         gone = 0
         for path in self.folder.glob("*/*/*.json"):
-            if read(path).get("method") in methods:
+            result = read(path)
+            if result.get("method") in names or result.get("system") in names:
                 path.unlink()
                 gone += 1
         return gone

@@ -24,7 +24,7 @@ from benchmarks.ec.statistics import bootstrap_mean, paired_difference, share_in
 from benchmarks.ec.tables import long_table, read_table, setting_rows
 from bids_ai.effective.baselines.registry import BASELINES
 from bids_ai.errors import InputError
-from bids_ai.simulate.systems.registry import SYSTEMS
+from bids_ai.simulate.systems.registry import SYSTEMS, get_system
 from bids_ai.surrogate.registry import FAMILIES
 
 SETTING = Setting("linear-var", 200)
@@ -86,6 +86,15 @@ def test_shorter_recording_is_the_beginning_of_a_longer_one(tmp_path: Path) -> N
     np.testing.assert_array_equal(short.series, long.series[:60])
     added = (noisy.series - long.series).std(axis=0) / long.series.std(axis=0)
     assert np.all((added > 0.7) & (added < 1.4))  # 100 frames: the SD of the noise is known to 7 %
+
+
+def test_series_of_a_system_that_has_changed_are_not_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = prepare_cases(PLAN, SETTING, [0], tmp_path, None)[0]
+    denser = get_system("linear-var", 0, density=0.5)
+    monkeypatch.setattr("benchmarks.ec.cases.get_system", lambda name, seed: denser)
+    after = prepare_cases(PLAN, SETTING, [0], tmp_path, None)[0]
+    assert not np.array_equal(before.series, after.series)
+    assert np.nansum(after.truth != 0) > np.nansum(before.truth != 0)
 
 
 def test_frames_that_follow_are_no_part_of_the_recording(tmp_path: Path) -> None:
@@ -164,11 +173,12 @@ def test_result_is_made_once_and_missing_numbers_come_back(tmp_path: Path) -> No
     assert json.loads(results.path("part", "group", "name").read_text())["r"] is None
 
 
-def test_redo_deletes_the_results_of_a_method_alone(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["a", "system of a"])
+def test_redo_deletes_the_results_of_a_method_or_a_system_alone(tmp_path: Path, name: str) -> None:
     results = Results(tmp_path)
-    for name in ("a", "b"):
-        results.get("part", "group", name, lambda name=name: {"method": name})
-    assert results.remove(["a"]) == 1
+    for method in ("a", "b"):
+        results.get("part", "group", method, lambda method=method: {"method": method, "system": f"system of {method}"})
+    assert results.remove([name]) == 1
     assert [row["method"] for row in results.all("part")] == ["b"]
 
 
