@@ -78,7 +78,7 @@ def _jobs_of_cost(plan: Plan, methods: tuple[Method, ...], cost: int, exhaustive
             yield Job(plan, setting, n_seeds, methods, ("exact", "symmetrised", "noisy") if everything else ("exact",))
 
 
-def _priority(job: Job) -> tuple[int, bool, bool]:
+def _priority(job: Job) -> tuple[int, bool]:
     """Closed forms first, short recordings before long ones, the base before what differs from it."""
     cost = max(method.cost for method in job.methods)
-    return cost, job.setting.frames > LONG_FRAMES and cost > CLOSED, job.setting != job.plan.base
+    return cost + (job.setting.frames > LONG_FRAMES), job.setting != job.plan.base
