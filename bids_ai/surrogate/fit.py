@@ -19,7 +19,7 @@ from bids_ai.surrogate.fitted import FailedFit, FittedSurrogate
 from bids_ai.surrogate.gate import judge, scan_warnings
 from bids_ai.surrogate.options import read_options
 from bids_ai.surrogate.prepare import PreparedRecording, prepare
-from bids_ai.surrogate.recording import Recording
+from bids_ai.surrogate.recording import DEFAULT_ORDER_MAX, Recording
 from bids_ai.surrogate.registry import get_family
 from bids_ai.surrogate.selection import AUTO, Candidate, candidates, select
 from bids_ai.surrogate.validation import heldout_scores, keeps_nonlinear
@@ -37,7 +37,7 @@ def fit_recordings(
     recordings: Sequence[Recording],
     *,
     model: str = "ridge-var",
-    order_max: int = 3,
+    order_max: int | None = None,
     ensemble: int = 5,
     seed: int = 1,
     device: str = "cpu",
@@ -56,8 +56,8 @@ def fit_recordings(
     model : str, default="ridge-var"
         Name of a family in the registry, or "auto": all families of `selection.candidates`, of which each recording
         keeps the one that predicts held-out frames best.
-    order_max : int, default=3
-        Largest number of lags.
+    order_max : int, optional
+        Largest number of lags; default that of the modality of each recording (`DEFAULT_ORDER_MAX`).
     ensemble : int, default=5
         Initialisations of a family that has any.
     seed : int, default=1
@@ -80,17 +80,17 @@ def fit_recordings(
     """
     settings = FitSettings(ensemble, seed, resolve_device(device), _family_options(model, options or {}))
     _check_settings(recordings, settings, order_max, n_folds)
-    if model != AUTO and order_max < (least := get_family(model).min_order):
+    if model != AUTO and order_max is not None and order_max < (least := get_family(model).min_order):
         raise InputError(f"{model} reads {least} lags: order_max must be at least that, got {order_max}.")
     results: dict[str, FitResult] = {}
-    groups: dict[int, list[PreparedRecording]] = defaultdict(list)
+    groups: dict[tuple[int, int], list[PreparedRecording]] = defaultdict(list)
     for recording in recordings:
         try:
-            prepared = prepare(recording, order_max, n_folds)
+            prepared = prepare(recording, order_max or DEFAULT_ORDER_MAX[recording.modality], n_folds)
         except InputError as error:
             results[recording.name] = FailedFit(recording.name, str(error))
         else:
-            groups[prepared.n_regions].append(prepared)
+            groups[prepared.n_regions, prepared.order_max].append(prepared)
     for group in groups.values():
         for chunk in _chunks(group, settings.device):
             results.update(_fit_chunk(chunk, model, settings))
@@ -104,13 +104,15 @@ def _family_options(model: str, options: Mapping[str, Any]) -> Mapping[str, Any]
     return read_options(options, family.defaults, family.name)
 
 
-def _check_settings(recordings: Sequence[Recording], settings: FitSettings, order_max: int, n_folds: int) -> None:
+def _check_settings(
+    recordings: Sequence[Recording], settings: FitSettings, order_max: int | None, n_folds: int
+) -> None:
     names = [recording.name for recording in recordings]
     if len(set(names)) != len(names):
         twice = sorted({name for name in names if names.count(name) > 1})
         raise InputError(f"Recordings need unique names, since seeds derive from them; repeated: {twice[:3]}.")
     for label, value, least in (
-        ("order_max", order_max, 1),
+        ("order_max", 1 if order_max is None else order_max, 1),
         ("ensemble", settings.ensemble, 1),
         ("n_folds", n_folds, 3),
         ("seed", settings.seed, 0),

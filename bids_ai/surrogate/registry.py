@@ -19,6 +19,7 @@ FAMILIES = {
     "low-rank-rnn": "bids_ai.surrogate.families.low_rank_rnn",
     "ei-rnn": "bids_ai.surrogate.families.ei_rnn",
     "almost-linear": "bids_ai.surrogate.families.almost_linear",
+    "local-nonlinear": "bids_ai.surrogate.families.local_nonlinear",
     "neural-ode": "bids_ai.surrogate.families.neural_ode",
     "transformer": "bids_ai.surrogate.families.transformer",
     "npi-mlp": "bids_ai.surrogate.families.npi_mlp",

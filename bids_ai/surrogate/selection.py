@@ -14,7 +14,7 @@ MAX_STATE_SPACE_REGIONS = 200
 """Beyond, a spectral likelihood takes minutes per recording; the family can still be asked for by name."""
 
 LINEAR = ("ou", "ridge-var")
-NONLINEAR = ("low-rank-rnn", "almost-linear", "mlp")
+NONLINEAR = ("local-nonlinear", "low-rank-rnn", "almost-linear", "mlp")
 """The families of `auto`, simplest first. A nonlinear one is the linear model plus a correction."""
 NONLINEAR_MARGIN_SE = 2.0
 """Standard errors by which a nonlinear family has to beat the linear ones: three have a chance to win by luck."""
@@ -43,7 +43,8 @@ def candidates(recording: PreparedRecording) -> tuple[str, ...]:
         first.append("state-space")
     if recording.recording.structural is not None:
         first.append("sc-ridge")
-    return (*first, *LINEAR, *NONLINEAR)
+    slow = recording.recording.modality == "bold"  # the dynamics within a region are too fast to be seen
+    return (*first, *LINEAR, *(name for name in NONLINEAR if not (slow and name == "local-nonlinear")))
 
 
 def select(
