@@ -66,7 +66,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--horizon", type=float, metavar="SECONDS", help="response is averaged over it (BOLD: one TR; EEG, iEEG: 0.1 s)"
     )
-    group.add_argument("--order-max", type=int, default=3, metavar="N", help="largest number of lags (3)")
+    group.add_argument("--order-max", type=int, metavar="N", help="largest number of lags (BOLD: 3; EEG, iEEG: 6)")
     group.add_argument("--ensemble", type=int, default=5, metavar="N", help="initialisations of a trained model (5)")
     group.add_argument(
         "--baselines",
@@ -134,7 +134,7 @@ def _check_options(args: argparse.Namespace, findings: Findings) -> None:
         ("--ensemble", args.ensemble, 1),
         ("--order-max", args.order_max, 1),
     ):
-        if value < least:
+        if value is not None and value < least:
             refusals.append(f"{option} must be at least {least}, got {value}.")
     _check_model(args, findings)
     _check_baselines(args, findings)
@@ -183,7 +183,8 @@ def _check_model(args: argparse.Namespace, findings: Findings) -> None:
         findings.warnings.append(
             f"The model {args.model} sees the signals through a haemodynamic response, which {args.modality} has not."
         )
-    if args.model != "auto" and args.order_max < (least := get_family(args.model).min_order):
+    least = 1 if args.model == "auto" else get_family(args.model).min_order
+    if args.order_max is not None and args.order_max < least:
         findings.refusals.append(f"The model {args.model} reads {least} lags: --order-max must be at least that.")
 
 

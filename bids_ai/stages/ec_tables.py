@@ -63,7 +63,7 @@ class Job:
 
 @dataclass(frozen=True)
 class Settings:
-    """How all tables of a run are worked on; `horizon_s` None is the default of the modality."""
+    """How all tables of a run are worked on; None for `horizon_s` or `order_max` is the default of the modality."""
 
     out_dir: Path
     model: str = "auto"
@@ -71,7 +71,7 @@ class Settings:
     seed: int = 1
     device: str = "auto"
     ensemble: int = 5
-    order_max: int = 3
+    order_max: int | None = None
     baselines: tuple[str, ...] = ()
     command: str = ""
 
@@ -247,6 +247,13 @@ def default_horizon_s(modality: str, tr: float) -> float:
     return DEFAULT_HORIZON_S[modality] or tr
 
 
+def _order_max(job: Job, settings: Settings) -> int:
+    """Largest number of lags that was tried."""
+    from bids_ai.surrogate.recording import DEFAULT_ORDER_MAX
+
+    return settings.order_max or DEFAULT_ORDER_MAX[job.recording.modality]
+
+
 def _horizon(recording: Recording, settings: Settings) -> tuple[int, tuple[str, ...]]:
     """Steps of the horizon; a note where the sampling does not allow the one asked for."""
     from bids_ai.effective.perturbation import horizon_steps
@@ -299,7 +306,7 @@ def _sidecar(
         "Model": fitted.family,
         "ModelRequested": fitted.requested,
         "ModelOrder": fitted.order,
-        "ModelOrderMax": settings.order_max,
+        "ModelOrderMax": _order_max(job, settings),
         "ModelMembers": len(fitted.models),
         "StructuralConnectivity": job.recording.structural is not None,
         "Gate": {"Verdict": fitted.gate.verdict, "Reasons": list(fitted.gate.reasons)},
@@ -423,7 +430,11 @@ def _methods(fitted: FittedSurrogate, sidecar: dict[str, Any], settings: Setting
     steps: list[dict[str, Any]] = [
         {"step": "ec_tables", "parameters": {"seed": settings.seed}, "tool": "bids_ai", "version": __version__},
         *model_steps(
-            fitted.family, fitted.requested, len(fitted.models), settings.order_max, fitted.evaluation["heldout"]
+            fitted.family,
+            fitted.requested,
+            len(fitted.models),
+            sidecar["ModelOrderMax"],
+            fitted.evaluation["heldout"],
         ),
     ]
     kind = (

@@ -535,7 +535,19 @@ def test_eeg_is_read_over_a_tenth_of_a_second(tmp_path):
     assert code == 0, err
     told = read_json(tmp_path / "out" / "ec_relmat.json")
     assert (told["HorizonSteps"], told["HorizonSeconds"]) == (25, pytest.approx(0.1))
+    assert told["ModelOrderMax"] == 6
+    assert "Order (up to 6)" in (tmp_path / "out" / "ec.html").read_text()
     assert "haemodynamic" not in (tmp_path / "out" / "ec.html").read_text()
+
+
+def test_the_largest_order_is_three_for_bold_and_what_was_asked_for_else(tmp_path):
+    signals = table(tmp_path / "x.tsv", series(200))
+    for asked, told in (([], 3), (["--order-max", 2, "--modality", "ieeg"], 2)):
+        code, _, err = call(
+            *(signals, "--tr", 1, "--model", "ridge-var", "--baselines", "none", "--out-dir", tmp_path / "out", *asked)
+        )
+        assert code == 0, err
+        assert read_json(tmp_path / "out" / "ec_relmat.json")["ModelOrderMax"] == told
 
 
 def test_a_push_of_neural_states_says_so(tmp_path):
@@ -563,7 +575,7 @@ def test_auto_shows_the_families_it_compared(tmp_path):
     told = read_json(tmp_path / "out" / "ec_relmat.json")
     families = [row["family"] for row in told["Selection"]]
     assert told["ModelRequested"] == "auto"
-    assert {"ou", "ridge-var", "mlp"} <= set(families)
+    assert {"ou", "ridge-var", "mlp", "local-nonlinear"} <= set(families)
     assert [row["family"] for row in told["Selection"] if row["chosen"]] == [told["Model"]]
     page = (tmp_path / "out" / "ec.html").read_text()
     assert "Families by held-out prediction" in page
