@@ -21,13 +21,13 @@ from bids_ai.surrogate.lags import histories
 from bids_ai.surrogate.metrics.connectivity import offdiagonal_r
 from bids_ai.surrogate.metrics.dynamics import SCORE_NAMES, Recorded, Scores, mean_scores
 from bids_ai.surrogate.prepare import PreparedRecording
-from bids_ai.surrogate.response import derivative_response
+from bids_ai.surrogate.response import push_response
 from bids_ai.surrogate.seeds import member_seed
 from bids_ai.surrogate.spectrum import high_frequency_ratio
 from bids_ai.surrogate.usable import FloatArray
 
 STABILITY_STATES = 128
-"""Observed states over which the Jacobians of the ensemble members are compared."""
+"""Observed states over which the connectivity of the ensemble members is compared."""
 
 
 def innovation_covariance(recording: PreparedRecording, fit: FamilyFit) -> FloatArray:
@@ -155,7 +155,11 @@ def _chain_scores(
 def initialisation_stability(
     recording: PreparedRecording, models: tuple[SurrogateModel, ...], order: int, device: torch.device
 ) -> float | None:
-    """Mean correlation of the off-diagonal Jacobians between ensemble members; None for a closed form."""
+    """Mean correlation of the off-diagonal connectivity between ensemble members; None for a closed form.
+
+    Connectivity is the response to a push of 1 SD. A derivative says the same, but the first one in a process imports
+    the compiler of torch: seconds.
+    """
     if len(models) < 2:
         return None
     chosen = np.linspace(0, recording.n_samples - 1, min(STABILITY_STATES, recording.n_samples)).round()
@@ -164,7 +168,7 @@ def initialisation_stability(
     for model in models:
         on_device = model.to(device)
         block = torch.as_tensor(states, dtype=model_dtype(model), device=device)
-        matrices.append(derivative_response(on_device, block, horizon=1)[0].cpu().numpy())
+        matrices.append(push_response(on_device, block, horizon=1, size=1.0)[0].cpu().numpy())
         model.to("cpu")
     pairs = [offdiagonal_r(matrices[a], matrices[b]) for a in range(len(matrices)) for b in range(a)]
     return float(np.mean(pairs))

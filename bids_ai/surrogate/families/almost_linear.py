@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from bids_ai.surrogate.families.layers import Dense, along, newest_unit_start, zero
 from bids_ai.surrogate.families.residual import Correction, residual_family, width_between
 
-SEQUENCE = {"unroll": 5, "forcing": 0.5}
+SEQUENCE = {"unroll": 5, "forcing": 0.8, "batch_size": 32}
 """Steps predicted from every sample, and share of the observed frame in what the next step starts from."""
 
 

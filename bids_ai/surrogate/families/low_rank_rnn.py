@@ -17,6 +17,9 @@ from bids_ai.surrogate.prepare import PreparedRecording
 VALUES_PER_WEIGHT = 4
 MAX_RANK = 16
 
+OPTIMISER = {"learning_rate": 1e-2, "weight_decay": 1e-2}
+"""The product of two thin matrices, one of them zero at the start, is slow to leave it."""
+
 
 class LowRank(Correction):
     """Sigmoid of every region, then connectivity of low rank.
@@ -49,4 +52,4 @@ def rank(recording: PreparedRecording, order: int) -> int:
     return max(1, min(bound, MAX_RANK, recording.n_regions))
 
 
-FAMILY = residual_family("low-rank-rnn", LowRank, width=rank, width_option="rank")
+FAMILY = residual_family("low-rank-rnn", LowRank, width=rank, width_option="rank", defaults=OPTIMISER)

@@ -26,7 +26,9 @@ from bids_ai.surrogate.seeds import member_seed
 from bids_ai.surrogate.training import Trained, TrainingSettings, TrainingTask, train
 from bids_ai.surrogate.usable import FloatArray
 
-DEFAULTS = {"learning_rate": 3e-3, "weight_decay": 1e-2, "batch_size": 256, "max_steps": 10000}
+DEFAULTS = {"learning_rate": 3e-3, "weight_decay": 0.1, "batch_size": 64, "max_steps": 10000}
+"""Batches of 64 and this decay left a smaller held-out error than 256 and 0.01 on bistable, chaotic and saturating
+networks, in half the time or less."""
 
 VALUES_PER_WEIGHT = 4
 """Training values (samples x regions) per weight of the network: bounds the width for short scans."""
