@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from bids_ai.surrogate.fitted import Gate
@@ -17,7 +18,9 @@ MAX_ERROR_RATIO = 5.0
 MIN_INITIALISATION_R = 0.7
 """Agreement between initialisations; NPI's MLP has .58 at 400 frames and .79 at 1200."""
 MIN_FREE_FC_R = 0.5
-"""Agreement of free-running with observed FC."""
+"""Agreement of free-running with observed FC, as a share of what the true system would reach on the same recording."""
+CHANCE_SE = 3.0
+"""Standard errors of a correlation over independent edges, below which an agreement may be chance."""
 BOLD_MIN_TR = 0.25
 """Sampling intervals (s) from here on are haemodynamic; faster signals are steep by nature."""
 
@@ -35,7 +38,7 @@ def judge(evaluation: dict[str, Any], tr: float) -> Gate:
     reasons = [
         *_prediction_reasons(evaluation["heldout"]),
         *_overfit_reasons(evaluation),
-        *_dynamics_reasons(evaluation["free_running"]),
+        *_dynamics_reasons(evaluation["free_running"], evaluation["sample"]["n_regions"]),
         *_sample_reasons(evaluation["sample"]),
     ]
     ratio = evaluation["spectrum"]["high_frequency_ratio"]
@@ -75,12 +78,34 @@ def _overfit_reasons(evaluation: dict[str, Any]) -> list[str]:
     return reasons
 
 
-def _dynamics_reasons(free: dict[str, Any]) -> list[str]:
+def _dynamics_reasons(free: dict[str, Any], n_regions: int) -> list[str]:
     if free["diverged"]:
         return ["free-running trajectories diverge"]
-    if not free["fc_r"] >= MIN_FREE_FC_R:
-        return [f"free-running FC does not resemble the recording (r {free['fc_r']:.2f})"]
+    half = free.get("references", {}).get("other_half", {}).get("fc_r")
+    least = least_free_fc_r(half, n_regions)
+    if not free["fc_r"] >= least:
+        return [f"free-running FC does not resemble the recording (r {free['fc_r']:.2f}, at least {least:.2f})"]
     return []
+
+
+def least_free_fc_r(other_half: float | None, n_regions: int) -> float:
+    """Agreement of free-running with observed FC that a fit has to reach.
+
+    The FC of a short recording is partly noise, and no model of the brain, only one of the noise, can agree with that
+    part. With r between the FC of the halves, that of the whole has the reliability 2 r / (1 + r) (Spearman-Brown), and
+    the true system would agree with it by the square root (attenuation). A fit has to reach `MIN_FREE_FC_R` of that,
+    and more than chance: a recording whose halves do not agree leaves no other criterion.
+
+    Parameters
+    ----------
+    other_half : float or None
+        FC of one half of the recording against the other; None where there is none: the ceiling is then 1.
+    n_regions : int
+    """
+    reliable = max(0.0, 1.0 if other_half is None else other_half)
+    ceiling = math.sqrt(2 * reliable / (1 + reliable))
+    chance = CHANCE_SE / math.sqrt(n_regions * (n_regions - 1) / 2)
+    return min(MIN_FREE_FC_R, max(chance, MIN_FREE_FC_R * ceiling))
 
 
 def _sample_reasons(sample: dict[str, Any]) -> list[str]:

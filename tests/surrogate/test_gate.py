@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 from numpy.testing import assert_allclose
 from scipy.signal import butter, filtfilt
 
 from bids_ai.errors import InputError
 from bids_ai.surrogate.autocorrelation import autocorrelation
-from bids_ai.surrogate.base import FamilyFit, HeldOut
-from bids_ai.surrogate.families.ridge_var import linear_var
+from bids_ai.surrogate.base import FamilyFit, FitSettings, HeldOut
+from bids_ai.surrogate.families.ridge_var import fit_ridge, linear_var
 from bids_ai.surrogate.fit import fit_recordings
-from bids_ai.surrogate.gate import judge
+from bids_ai.surrogate.gate import judge, least_free_fc_r
 from bids_ai.surrogate.prepare import prepare
 from bids_ai.surrogate.spectrum import FILTERED_RATIO, high_frequency_ratio
 from bids_ai.surrogate.validation import heldout_scores, keeps_nonlinear
@@ -130,6 +131,50 @@ def test_gate_closes_for_each_fault_alone(changes: dict, reason: str) -> None:
     assert reason in gate.reasons[0]
 
 
+@pytest.mark.parametrize(
+    ("other_half", "least"),
+    [
+        (None, 0.5),
+        (1.0, 0.5),
+        (0.6, 0.5 * np.sqrt(0.75)),  # reliability of the whole 1.2 / 1.6
+        (0.0, 3 / np.sqrt(190)),  # no agreement: chance over 20 * 19 / 2 edges
+        (-0.3, 3 / np.sqrt(190)),
+    ],
+)
+def test_free_running_fc_is_judged_by_what_the_recording_says_of_itself(other_half: float | None, least: float) -> None:
+    assert_allclose(least_free_fc_r(other_half, 20), least)
+    for fc_r, reliable in ((least + 0.01, True), (least - 0.01, False)):
+        free = {"fc_r": fc_r, "references": {"other_half": {"fc_r": other_half}}}
+        assert judge(evaluation(free_running=free), 2.0).reliable is reliable
+
+
+def test_few_edges_ask_for_no_more_than_half() -> None:
+    assert least_free_fc_r(0.0, 3) == 0.5
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_free_run_without_coupling_does_not_resemble_a_weakly_coupled_recording(seed: int) -> None:
+    from bids_ai.surrogate import evaluate
+
+    series = linear_series(coupling(20, seed, density=0.1, radius=0.6), 150, seed)
+    prepared = prepare(recording(series, name=f"weak{seed}"), 1, 5)
+    settings = FitSettings(1, 1, torch.device("cpu"))
+    ridge = fit_ridge([prepared], settings)[0]
+    diagonal = torch.eye(20, dtype=torch.float64)[None] * 0.5
+    # Held-out errors that are independent between regions: neither dynamics nor innovations hold coupling.
+    noise = np.random.default_rng(seed + 100).standard_normal((prepared.n_samples, 20))
+    alone = FamilyFit(
+        (linear_var(diagonal),), 1, None, [], HeldOut(np.arange(len(noise)), prepared.next_frames() + noise), 1.0
+    )
+    reasons = {}
+    for name, fit in (("ridge", ridge), ("alone", alone)):
+        free = evaluate.free_running(prepared, fit, 1, torch.device("cpu"))
+        assert free["references"]["other_half"]["fc_r"] < 0.5
+        reasons[name] = judge(evaluation(free_running=free), 2.0).reasons
+    assert reasons["ridge"] == ()
+    assert "does not resemble" in reasons["alone"][0]
+
+
 def test_steep_spectra_of_fast_signals_are_no_fault() -> None:
     assert judge(evaluation(spectrum={"high_frequency_ratio": 1e-4}), 0.004).reliable
 
@@ -139,8 +184,6 @@ def test_unstable_dynamics_are_reported(monkeypatch: pytest.MonkeyPatch) -> None
 
     series = linear_series(coupling(4, 0), 300, 0)
     prepared = prepare(recording(series), 1, 5)
-    import torch
-
     growing = linear_var(torch.eye(4, dtype=torch.float64)[None] * 1.3)
     fit = FamilyFit(
         (growing,), 1, None, [], HeldOut(np.arange(prepared.n_samples), np.zeros((prepared.n_samples, 4))), 1.0
@@ -223,8 +266,6 @@ def test_recordings_need_unique_names() -> None:
 
 
 def test_cuda_without_a_gpu_is_an_error() -> None:
-    import torch
-
     if torch.cuda.is_available():
         pytest.skip("this machine has a GPU")
     with pytest.raises(InputError, match="no CUDA GPU"):
