@@ -26,9 +26,6 @@ from bids_ai.surrogate.usable import FloatArray
 SLOWEST_EEG_S = 0.2
 """Sampling intervals from here on are those of fMRI."""
 
-ORDER_MAX = {"bold": 3, "eeg": 6, "ieeg": 6}
-"""Lags that a surrogate may take, by modality."""
-
 NOISY_LOG_SD = 1.0
 """SD of the logarithm of the error of a noisy structural weight."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from benchmarks.ec.cases import ORDER_MAX, Case, prepare_cases, structural_kinds
+from benchmarks.ec.cases import Case, prepare_cases, structural_kinds
 from benchmarks.ec.clock import timed
 from benchmarks.ec.jobs import Job
 from benchmarks.ec.methods import Method
@@ -77,8 +77,7 @@ def _baseline(case: Case, method: Method, structural: str) -> Result:
 
 def _surrogate(case: Case, method: Method, structural: str) -> Result:
     recording = case.recording(structural)
-    order_max = ORDER_MAX[case.modality]
-    (fit,), fit_s, fit_wall_s = timed(lambda: fit_recordings([recording], model=method.name, order_max=order_max))
+    (fit,), fit_s, fit_wall_s = timed(lambda: fit_recordings([recording], model=method.name))
     if not isinstance(fit, FittedSurrogate):
         return {"failed": fit.reason}
     matrices, push_s, push_wall_s = timed(lambda: surrogate_matrices(case, fit))

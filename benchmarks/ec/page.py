@@ -80,7 +80,7 @@ def what_was_run(results: pd.DataFrame) -> str:
         lines.append(f"Could not be applied: {'; '.join(cells)}.")
     lines.append(
         f"Trained families are run on fewer seeds of recordings above {LONG_FRAMES} frames, the less usual ones not at "
-        "all there, unless `--methods` names them."
+        "all there, unless by `--exhaustive`."
     )
     return "\n".join(lines)
 

@@ -57,7 +57,7 @@ def test_unknown_method_is_refused() -> None:
         chosen_methods(["ridge-vra"])
 
 
-def test_trained_families_are_spared_long_recordings_unless_they_are_named() -> None:
+def test_trained_families_are_spared_long_recordings_unless_the_run_is_exhaustive() -> None:
     methods = chosen_methods(["mlp", "cnn", "ridge-var"])
     spared = plan_jobs({"jansen-rit": FULL["jansen-rit"]}, methods, exhaustive=False)
     named = plan_jobs({"jansen-rit": FULL["jansen-rit"]}, methods, exhaustive=True)
