@@ -7,6 +7,8 @@ from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
+import torch
+from torch import Tensor
 
 from bids_ai.surrogate.lags import IntArray
 from bids_ai.surrogate.usable import FloatArray, usable_frames
@@ -18,6 +20,8 @@ N_TAPERS = 3
 data."""
 MIN_FREQUENCY_HZ = 0.01
 """Below this, BOLD has been high-passed or drifts."""
+CROWDING = 1.5
+"""Exponent by which bins crowd at low frequencies, where haemodynamics pass and spectra bend."""
 MIN_BLOCK_FRAMES = 16
 
 
@@ -41,6 +45,42 @@ class CrossSpectra:
     weight: FloatArray
 
 
+@dataclass(frozen=True)
+class Observed:
+    """Cross-spectra of a batch of selections of blocks.
+
+    Parameters
+    ----------
+    omega : (n_bins,) tensor
+        Angular frequencies, 1/s.
+    density : (batch, n_bins, n_regions, n_regions) complex tensor
+    weight : (batch, n_bins) tensor
+        Shares of the Fourier coefficients.
+    n : (batch,) tensor
+        Number of Fourier coefficients.
+    """
+
+    omega: Tensor
+    density: Tensor
+    weight: Tensor
+    n: Tensor
+
+    @classmethod
+    def of(cls, spectra: CrossSpectra, selections: list[list[int]]) -> Observed:
+        """Mean over each selection of blocks."""
+        densities, weights = [], []
+        for blocks in selections:
+            weight = spectra.weight[blocks]
+            total = weight.sum(0)
+            mean = (weight[:, :, None, None] * spectra.density[blocks]).sum(0) / np.maximum(total, 1)[:, None, None]
+            densities.append(mean)
+            weights.append(total)
+        stacked = torch.as_tensor(np.stack(weights))
+        n = stacked.sum(1)
+        omega = torch.as_tensor(2 * np.pi * spectra.frequency)
+        return cls(omega, torch.as_tensor(np.stack(densities)), stacked / n[:, None], n)
+
+
 def block_spectra(series: FloatArray, bounds: IntArray, tr: float, n_bins: int) -> CrossSpectra:
     """Cross-spectra of contiguous blocks.
 
@@ -53,10 +93,11 @@ def block_spectra(series: FloatArray, bounds: IntArray, tr: float, n_bins: int) 
     tr : float
         Seconds.
     n_bins : int
-        Bins between `MIN_FREQUENCY_HZ` and the Nyquist frequency; those into which no block has a Fourier frequency are
-        dropped.
+        Bins between `MIN_FREQUENCY_HZ` and the Nyquist frequency, narrower at the low end; those into which no block
+        has a Fourier frequency are dropped.
     """
-    edges = np.linspace(min(MIN_FREQUENCY_HZ, 0.1 / tr), 0.5 / tr, n_bins + 1)
+    lowest, nyquist = min(MIN_FREQUENCY_HZ, 0.1 / tr), 0.5 / tr
+    edges = lowest + (nyquist - lowest) * np.linspace(0, 1, n_bins + 1) ** CROWDING
     n = series.shape[1]
     density = np.zeros((len(bounds) - 1, n_bins, n, n), dtype=np.complex128)
     weight = np.zeros((len(bounds) - 1, n_bins))

@@ -17,6 +17,8 @@ ARMIJO = 1e-4
 SHRINK = 0.4
 """Factor of the step length after a step that did not."""
 MAX_HALVINGS = 20
+MIN_STEPS = 5
+"""Steps before a problem may be called converged: the first ones, along plain gradients, may be far too short."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +76,7 @@ def minimise(
     changes: list[Tensor] = []
     done = ~torch.isfinite(value)
     small = torch.zeros_like(done, dtype=torch.int64)
-    for _ in range(max_steps):
+    for number in range(max_steps):
         direction = -_inverse_hessian(gradient, steps, changes, precondition)
         slope = (direction * gradient).sum(1)
         uphill = slope >= 0
@@ -88,7 +90,7 @@ def minimise(
         point, value, gradient = new_point, new_value, new_gradient
         # Two small steps in a row: one may be an unlucky direction.
         small = torch.where(decrease <= tolerance * (1 + value.abs()), small + 1, 0)
-        done = done | (small >= 2)
+        done = done | ((small >= 2) & (number + 1 >= MIN_STEPS))
         if bool(done.all()):
             break
     return Solution(point, value, done)

@@ -1,10 +1,10 @@
 """Spectral (Whittle) likelihood of linear neural dynamics seen through haemodynamics, with its gradient in closed form.
 
-Neural states follow dx = x J dt + dW with independent noise of variance q dt; the BOLD signal is y = h * x + e, with a
-kernel h common to all regions and white noise of variance r. The density of y at angular frequency w is, with column
-vectors and K = J',
+Neural states follow dx = x J dt + dW with noise of covariance Q dt; the BOLD signal is y = h * x + e, with a kernel h
+common to all regions and white noise of covariance R, and each region lags behind by a delay of its own (haemodynamics
+and slices differ). The density of y at angular frequency w is, with column vectors and K = J',
 
-    S(w) = |H(w)|^2 (iw - K)^-1 diag(q) (iw - K)^-H + r,
+    S(w) = D (|H(w)|^2 (iw - K)^-1 Q (iw - K)^-H + R) D^H,   D = diag(exp(-iw delay)),
 
 and the negative log-likelihood of observed cross-spectra P is the sum over frequencies of log det S + tr(S^-1 P)
 (Whittle 1953; spectral DCM, Friston et al. 2014, doi:10.1016/j.neuroimage.2013.12.009, has the same observation model).
@@ -28,6 +28,7 @@ class _Whittle(torch.autograd.Function):
         noise: Tensor,
         gain: Tensor,
         floor: Tensor,
+        delay: Tensor,
         omega: Tensor,
         observed: Tensor,
         weight: Tensor,
@@ -36,34 +37,47 @@ class _Whittle(torch.autograd.Function):
         eye = torch.eye(n, dtype=torch.complex128, device=drift.device)
         k = drift.mT.to(torch.complex128)[..., None, :, :]
         transfer = torch.linalg.inv(1j * omega[:, None, None] * eye - k)
-        neural = (transfer * noise[..., None, None, :]) @ transfer.mH
-        density = gain[..., None, None] * neural + floor[..., None, None, None] * eye
-        factor, failed = torch.linalg.cholesky_ex(density)
+        neural = transfer @ noise.to(torch.complex128)[..., None, :, :] @ transfer.mH
+        density = gain[..., None, None] * neural + floor[..., None, :, :]
+        factor, info = torch.linalg.cholesky_ex(density)
+        failed = info != 0
+        # The inverse of a failed factor raises; its value is infinite all the same.
+        factor = torch.where(failed[..., None, None], eye, factor)
         inverse = torch.cholesky_inverse(factor)
-        fit = inverse @ observed
+        ahead = torch.exp(1j * omega[:, None] * delay[..., None, :])
+        fit = inverse @ (ahead[..., :, None] * observed * ahead.conj()[..., None, :])
         log_det = 2 * factor.diagonal(dim1=-2, dim2=-1).real.log().sum(-1)
         value = (weight * (log_det + fit.diagonal(dim1=-2, dim2=-1).real.sum(-1))).sum(-1)
-        bad = (failed != 0).any(-1)
+        bad = failed.any(-1)
         if any(ctx.needs_input_grad):
             slope = weight[..., None, None] * (inverse - fit @ inverse)
             through = slope @ transfer
             by_drift = 2 * ((gain[..., None, None] * neural) @ through).real.sum(-3)
-            by_noise = (gain[..., None] * (transfer.conj() * through).sum(-2).real).sum(-2)
+            by_noise = (gain[..., None, None] * (transfer.mH @ through)).real.sum(-3)
             by_gain = (slope * neural.mT).sum((-2, -1)).real
-            by_floor = slope.diagonal(dim1=-2, dim2=-1).real.sum((-2, -1))
-            ctx.save_for_backward(by_drift, by_noise, by_gain, by_floor)
+            by_floor = slope.real.sum(-3)
+            by_delay = (2 * (weight * omega)[..., None] * fit.diagonal(dim1=-2, dim2=-1).imag).sum(-2)
+            ctx.save_for_backward(by_drift, by_noise, by_gain, by_floor, by_delay)
         return torch.where(bad | ~torch.isfinite(value), torch.full_like(value, torch.inf), value)
 
     @staticmethod
     def backward(ctx: Any, *outputs: Tensor) -> tuple[Tensor | None, ...]:
         (up,) = outputs
-        by_drift, by_noise, by_gain, by_floor = ctx.saved_tensors
-        slopes = (up[..., None, None] * by_drift, up[..., None] * by_noise, up[..., None] * by_gain, up * by_floor)
-        return *slopes, None, None, None
+        by_drift, by_noise, by_gain, by_floor, by_delay = ctx.saved_tensors
+        matrix = up[..., None, None]
+        slopes = (matrix * by_drift, matrix * by_noise, up[..., None] * by_gain, matrix * by_floor)
+        return *slopes, up[..., None] * by_delay, None, None, None
 
 
 def whittle(
-    drift: Tensor, noise: Tensor, gain: Tensor, floor: Tensor, omega: Tensor, observed: Tensor, weight: Tensor
+    drift: Tensor,
+    noise: Tensor,
+    gain: Tensor,
+    floor: Tensor,
+    delay: Tensor,
+    omega: Tensor,
+    observed: Tensor,
+    weight: Tensor,
 ) -> Tensor:
     """Negative log-likelihood of cross-spectra.
 
@@ -71,12 +85,14 @@ def whittle(
     ----------
     drift : (batch, n, n) tensor
         J, 1/s, row = source.
-    noise : (batch, n) tensor
-        q.
+    noise : (batch, n, n) tensor
+        Q.
     gain : (batch, n_frequencies) tensor
         |H|^2.
-    floor : (batch,) tensor
-        r.
+    floor : (batch, n, n) tensor
+        R.
+    delay : (batch, n) tensor
+        Seconds.
     omega : (n_frequencies,) tensor
         Angular frequencies, 1/s.
     observed : (batch, n_frequencies, n, n) complex tensor
@@ -88,5 +104,5 @@ def whittle(
     (batch,) tensor
         Infinite where the density is not positive definite.
     """
-    value: Tensor = _Whittle.apply(drift, noise, gain, floor, omega, observed, weight)
+    value: Tensor = _Whittle.apply(drift, noise, gain, floor, delay, omega, observed, weight)
     return value

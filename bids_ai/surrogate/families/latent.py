@@ -48,9 +48,10 @@ class LatentLinear(SurrogateModel):
     | name | shape | meaning |
     |---|---|---|
     | drift | (n_regions, n_regions) | J, 1/s; row = source |
-    | noise | (n_regions,) | variance of the neural noise, 1/s |
+    | noise | (n_regions, n_regions) | covariance of the neural noise, 1/s |
     | hrf_tau_s | () | time constant of the gamma kernel, s |
-    | floor | () | variance of the observation noise, SD units squared |
+    | floor | (n_regions, n_regions) | covariance of the observation noise, SD units squared |
+    | delay_s | (n_regions,) | delay of each region beyond that of the kernel, s |
     | coefficients | (order, n_regions, n_regions) | predictor of the next frame from the last `order`, newest last |
     """
 
@@ -59,9 +60,10 @@ class LatentLinear(SurrogateModel):
         self.tr = tr
         shapes = {
             "drift": (n_regions, n_regions),
-            "noise": (n_regions,),
+            "noise": (n_regions, n_regions),
             "hrf_tau_s": (),
-            "floor": (),
+            "floor": (n_regions, n_regions),
+            "delay_s": (n_regions,),
             "coefficients": (order, n_regions, n_regions),
         }
         for name, shape in shapes.items():
@@ -70,13 +72,16 @@ class LatentLinear(SurrogateModel):
         self.noise: Tensor
         self.hrf_tau_s: Tensor
         self.floor: Tensor
+        self.delay_s: Tensor
         self.coefficients: Tensor
         self.input_weights = self.input_weights.double()
 
-    def set_parameters(self, drift: Tensor, noise: Tensor, hrf_tau_s: Tensor, floor: Tensor) -> LatentLinear:
+    def set_parameters(
+        self, drift: Tensor, noise: Tensor, hrf_tau_s: Tensor, floor: Tensor, delay_s: Tensor
+    ) -> LatentLinear:
         """Take the parameters of the process and derive the predictor from them."""
         self.drift, self.noise = drift.clone(), noise.clone()
-        self.hrf_tau_s, self.floor = hrf_tau_s.clone(), floor.clone()
+        self.hrf_tau_s, self.floor, self.delay_s = hrf_tau_s.clone(), floor.clone(), delay_s.clone()
         self.coefficients = self._predictor()
         return self
 
@@ -134,8 +139,12 @@ class LatentLinear(SurrogateModel):
         eye = torch.eye(n, dtype=torch.complex128)
         transfer = torch.linalg.inv(1j * omega[:, None, None] * eye - self.drift.mT.to(torch.complex128))
         gain = haemodynamic_gain(omega, self.hrf_tau_s[None])[0]
-        density = gain[:, None, None] * ((transfer * self.noise) @ transfer.mH)
-        phase = torch.exp(1j * omega * self.tr * torch.arange(n_lags + 1)[:, None])
+        behind = torch.exp(-1j * omega[:, None] * self.delay_s)
+        density = gain[:, None, None] * (transfer @ self.noise.to(torch.complex128) @ transfer.mH)
+        density = behind[:, :, None] * density * behind.conj()[:, None, :]
+        lags = torch.arange(n_lags + 1, dtype=torch.float64)
+        phase = torch.exp(1j * omega * self.tr * lags[:, None])
         out = 2 * self.tr * GRID_STEP_HZ * torch.tensordot(phase, density, 1).real
-        out[0] += self.floor * torch.eye(n, dtype=out.dtype)
-        return out
+        # White noise up to the Nyquist frequency, with the same delays.
+        apart = lags[:, None, None] + (self.delay_s - self.delay_s[:, None]) / self.tr
+        return out + self.floor * torch.sinc(apart)

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import torch
@@ -22,9 +23,11 @@ from torch import Tensor
 from bids_ai.dynamics.wong_wang import WongWang
 from bids_ai.errors import InputError
 from bids_ai.surrogate.base import Family, FamilyFit, FitSettings
+from bids_ai.surrogate.cross_spectra import Observed
 from bids_ai.surrogate.families.latent import LatentLinear
+from bids_ai.surrogate.families.latent_noise import LatentNoise
 from bids_ai.surrogate.families.spectral_fit import Process, fit_spectral
-from bids_ai.surrogate.families.state_space import HRF_TAU_LOG_SD, HRF_TAU_S, NOISE_LOG_SD
+from bids_ai.surrogate.families.state_space import DELAY_SD_S, HRF_TAU_LOG_SD, HRF_TAU_S, NOISE_POWER_S
 from bids_ai.surrogate.prepare import PreparedRecording
 from bids_ai.surrogate.usable import FloatArray
 
@@ -38,37 +41,44 @@ REST_STEPS, REST_STEP_S = 400, 0.01
 
 
 class _MassPrior:
-    """The vector of parameters holds log noise (n), log floor, log haemodynamic scale, log gain, log recurrence."""
+    """The vector of parameters holds log haemodynamic scale, log gain, log recurrence, delays (n), and the noise."""
 
     strengths = (1.0,)
 
-    def __init__(self, structural: FloatArray) -> None:
+    def __init__(self, noise: LatentNoise, structural: FloatArray) -> None:
+        self.noise = noise
         self.connectivity = torch.as_tensor(structural / structural.sum(0).mean())
-        self.n = len(structural)
 
-    def start(self) -> Tensor:
+    def start(self, spectra: Observed) -> Tensor:
         """Weak coupling and the published recurrence."""
-        rest = torch.tensor([np.log(0.1), 0.0, np.log(START_GAIN), 0.0], dtype=torch.float64)
-        return torch.cat([torch.zeros(self.n, dtype=torch.float64), rest])
+        delays = [0.0] * self.noise.n_regions
+        first = torch.tensor([0.0, np.log(START_GAIN), 0.0, *delays], dtype=torch.float64)
+        return torch.cat([first.expand(len(spectra.n), -1), self.noise.start(spectra)], dim=1)
 
     def process(self, parameters: Tensor) -> Process:
         """Linearisation about the fixed point of each vector."""
-        noise, rest = parameters.split([self.n, 4], dim=1)
-        floor, scale, gain, recurrence = rest.unbind(1)
+        (scale, gain, recurrence), delay, rest = self._split(parameters)
         model = replace(WongWang(), w=WongWang().w * recurrence.exp()[:, None])
         coupling = gain.exp()[:, None, None] * self.connectivity
         drift = linearised(model, coupling, resting_state(model, coupling))
-        own = -drift.diagonal(dim1=-2, dim2=-1).mean(-1, keepdim=True)
-        return Process(drift, noise.exp() * 10 * own.square(), HRF_TAU_S * scale.exp(), floor.exp())
+        own = -drift.diagonal(dim1=-2, dim2=-1).mean(-1)
+        noise, floor = self.noise.covariances(rest)
+        return Process(
+            drift, noise * NOISE_POWER_S * own.square()[:, None, None], HRF_TAU_S * scale.exp(), floor, delay
+        )
 
     def cost(self, parameters: Tensor, strength: float) -> Tensor:
         """Negative logarithm of the prior density."""
-        noise, rest = parameters.split([self.n, 4], dim=1)
-        _, scale, gain, recurrence = rest.unbind(1)
-        spread = ((noise - noise.mean(1, keepdim=True)) / NOISE_LOG_SD).square().sum(1)
+        (scale, gain, recurrence), delay, rest = self._split(parameters)
         shift = ((gain - np.log(START_GAIN)) / GAIN_LOG_SD).square() + (recurrence / RECURRENCE_LOG_SD).square()
-        out: Tensor = 0.5 * (spread + shift + (scale / HRF_TAU_LOG_SD).square())
+        lag = (delay / DELAY_SD_S).square().sum(1)
+        out: Tensor = 0.5 * (self.noise.cost(rest) + shift + lag + (scale / HRF_TAU_LOG_SD).square())
         return out
+
+    def _split(self, parameters: Tensor) -> tuple[tuple[Tensor, ...], Tensor, Tensor]:
+        """Log haemodynamic scale, log gain and log recurrence; delays; noise."""
+        first, delay, rest = parameters.tensor_split((3, 3 + self.noise.n_regions), dim=1)
+        return first.unbind(1), DELAY_SD_S * delay, rest
 
 
 def resting_state(model: WongWang, coupling: Tensor) -> Tensor:
@@ -119,7 +129,7 @@ def _fit(
                 f"{recording.name}: neural-mass needs a structural connectivity, and the recording has none; "
                 "give one, or choose a model that goes without, such as state-space."
             )
-        fits.append(fit_spectral(recording, _MassPrior(structural)))
+        fits.append(fit_spectral(recording, partial(_MassPrior, structural=structural)))
     return fits
 
 

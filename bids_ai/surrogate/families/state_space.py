@@ -1,8 +1,10 @@
 """State space with haemodynamics: linear neural dynamics under a common haemodynamic response, for BOLD.
 
-The likelihood is spectral (`bids_ai.surrogate.whittle`). Coupling is excitatory between regions, as long-range
-connections are, and decay is that of synapses (`SYNAPTIC_TAU_S`); BOLD is too slow to tell that time constant. Two
-priors:
+The likelihood is spectral (`bids_ai.surrogate.whittle`). Each region has a delay of its own, since haemodynamics and
+slices differ and a VAR would take that for coupling. Neural and observation noise are those of each region and, where
+held-out blocks support it, a few sources that regions share (`latent_noise`). Coupling is excitatory between regions,
+as long-range connections are, and decay is that of synapses (`SYNAPTIC_TAU_S`); BOLD is too slow to tell that time
+constant. Two priors:
 
 - without structural connectivity (SC): weights are half-normal, their width chosen by blocked cross-validation;
 - with SC: weights are SC times one gain, times log-normal deviations whose width is chosen likewise. With no width the
@@ -21,13 +23,16 @@ doi:10.1093/cercor/bhs270 (log-normal weights).
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from bids_ai.surrogate.base import Family, FamilyFit, FitSettings
+from bids_ai.surrogate.cross_spectra import Observed
 from bids_ai.surrogate.families.latent import LatentLinear
+from bids_ai.surrogate.families.latent_noise import LatentNoise
 from bids_ai.surrogate.families.spectral_fit import Process, fit_spectral
 from bids_ai.surrogate.prepare import PreparedRecording
 from bids_ai.surrogate.usable import FloatArray
@@ -36,10 +41,17 @@ SYNAPTIC_TAU_S = 0.1
 """NMDA time constant (Deco et al. 2013), s."""
 HRF_TAU_S, HRF_TAU_LOG_SD = 1.25, 0.2
 """Time constant of the haemodynamic kernel (Boynton et al. 1996), s, and the spread of its prior."""
+DELAY_SD_S = 0.5
+"""Spread of the delays over regions, s: haemodynamic responses peak earlier or later by about as much (Handwerker et
+al. 2004, doi:10.1016/j.neuroimage.2003.11.029), and slices are taken at different times."""
 DECAY_LOG_SD = 0.2
 """Spread of the rates of decay over regions."""
-NOISE_LOG_SD = 1.0
-"""Spread of the variances of neural noise over regions."""
+NOISE_POWER_S = 10.0
+"""Neural noise, in units of the decay, that gives BOLD at a TR of about 1 s a variance of order one."""
+START_ROOT = 0.3
+"""Square root of n times the weights at which the descent begins: a summed input of 0.09, in units of the decay."""
+START_GAIN = 0.3
+"""Gain of the SC at which it begins."""
 WIDTHS = (0.05, 0.1, 0.2, 0.4)
 """Without SC: summed input of a region, in units of its decay, that the prior expects from independent weights (SD);
 narrowest first."""
@@ -52,13 +64,14 @@ SC_FLOOR = 0.01
 class _WeightPrior:
     """Free weights, or weights about an SC.
 
-    The vector of parameters holds weights (n * n), decay (n), noise (n), observation noise, haemodynamic time
-    constant, gain of the SC.
+    The vector of parameters holds weights (n * n), log decay (n), delays (n), log haemodynamic scale, log gain of the
+    SC, and the noise.
     """
 
-    def __init__(self, n_regions: int, structural: FloatArray | None) -> None:
-        self.n = n_regions
-        self.off = 1 - torch.eye(n_regions, dtype=torch.float64)
+    def __init__(self, noise: LatentNoise, structural: FloatArray | None) -> None:
+        self.noise = noise
+        self.n = noise.n_regions
+        self.off = 1 - torch.eye(self.n, dtype=torch.float64)
         self.structural: Tensor | None = None
         if structural is not None:
             weights = structural + SC_FLOOR * structural.sum() / self.off.sum().item()
@@ -71,42 +84,43 @@ class _WeightPrior:
             return [self.n / width**2 for width in WIDTHS]
         return [1 / sd**2 for sd in DEVIATIONS]
 
-    def start(self) -> Tensor:
-        """Weakly coupled regions with the variance of standardised BOLD."""
-        n = self.n
-        weights = torch.full((n * n,), -5.0 if self.structural is None else 0.0, dtype=torch.float64)
-        # log of: decay 1, noise, floor, haemodynamic time constant (of HRF_TAU_S), gain
-        rest = torch.tensor([*[0.0] * n, *[0.0] * n, np.log(0.1), 0.0, np.log(0.3)], dtype=torch.float64)
-        return torch.cat([weights, rest])
+    def start(self, spectra: Observed) -> Tensor:
+        """Weakly coupled regions of equal decay."""
+        n, raw = self.n, START_ROOT if self.structural is None else 0.0
+        first = torch.tensor([*[raw] * n**2, *[0.0] * 2 * n, 0.0, np.log(START_GAIN)], dtype=torch.float64)
+        return torch.cat([first.expand(len(spectra.n), -1), self.noise.start(spectra)], dim=1)
 
     def split(self, parameters: Tensor) -> tuple[Tensor, ...]:
-        """Weights (raw), log decay, log noise, log floor, log haemodynamic scale, log gain."""
-        n = self.n
-        raw, decay, noise, rest = parameters.split([n * n, n, n, 3], dim=1)
-        return raw.unflatten(1, (n, n)), decay, noise, *rest.unbind(1)
+        """Weights (raw), log decay, delays, log haemodynamic scale, log gain, noise."""
+        n, m = self.n, self.n**2
+        ends = (m, m + n, m + 2 * n, m + 2 * n + 1, m + 2 * n + 2)
+        raw, decay, delay, scale, gain, noise = parameters.tensor_split(ends, dim=1)
+        return raw.unflatten(1, (n, n)), decay, DELAY_SD_S * delay, scale[:, 0], gain[:, 0], noise
 
     def weights(self, raw: Tensor, log_gain: Tensor) -> Tensor:
         """Coupling in units of the decay, row = source."""
         if self.structural is None:
-            return torch.nn.functional.softplus(raw) * self.off
+            # Squares keep weights positive and let L-BFGS reach in 60 steps what exponentials do not in 200.
+            return raw.square() / self.n * self.off
         return log_gain.exp()[:, None, None] * raw.exp() * self.structural
 
     def process(self, parameters: Tensor) -> Process:
         """Processes of a batch of vectors."""
-        raw, decay, noise, floor, scale, log_gain = self.split(parameters)
+        raw, decay, delay, scale, log_gain, rest = self.split(parameters)
         drift = (self.weights(raw, log_gain) - torch.diag_embed(decay.exp())) / SYNAPTIC_TAU_S
-        # Neural noise that gives BOLD at TR of about 1 s a variance of order one.
-        power = noise.exp() * 10 / SYNAPTIC_TAU_S**2
-        return Process(drift, power, HRF_TAU_S * scale.exp(), floor.exp())
+        noise, floor = self.noise.covariances(rest)
+        return Process(drift, noise * (NOISE_POWER_S / SYNAPTIC_TAU_S**2), HRF_TAU_S * scale.exp(), floor, delay)
 
     def cost(self, parameters: Tensor, strength: float) -> Tensor:
         """Negative logarithm of the prior density."""
-        raw, decay, noise, _, scale, log_gain = self.split(parameters)
-        free = self.weights(raw, log_gain) if self.structural is None else raw * self.off
+        raw, decay, delay, scale, log_gain, rest = self.split(parameters)
+        weights = self.weights(raw, log_gain)
+        free = weights if self.structural is None else raw * self.off
         out = strength * free.square().sum((-2, -1)) + (decay / DECAY_LOG_SD).square().sum(1)
-        spread = noise - noise.mean(1, keepdim=True)
-        out = out + (spread / NOISE_LOG_SD).square().sum(1) + (scale / HRF_TAU_LOG_SD).square()
-        return 0.5 * (out + 1e-3 * raw.square().sum((-2, -1)) / self.n)
+        out = out + (delay / DELAY_SD_S).square().sum(1)
+        # A density proportional to det(-J) vanishes where the process stops to be stable.
+        stability = torch.linalg.slogdet(torch.diag_embed(decay.exp()) - weights)[1]
+        return 0.5 * (out + (scale / HRF_TAU_LOG_SD).square() + self.noise.cost(rest)) - stability
 
 
 def _fit(
@@ -115,7 +129,7 @@ def _fit(
     fits = []
     for recording in recordings:
         structural = recording.kept_structural
-        fits.append(fit_spectral(recording, _WeightPrior(recording.n_regions, structural)))
+        fits.append(fit_spectral(recording, partial(_WeightPrior, structural=structural)))
         fits[-1].details["structural"] = structural is not None
     return fits
 
