@@ -10,7 +10,7 @@ from torch import nn
 from bids_ai.errors import InputError
 from bids_ai.surrogate.adam import Adam
 from bids_ai.surrogate.families.mlp import Perceptron
-from bids_ai.surrogate.families.residual import initialised, width_between
+from bids_ai.surrogate.families.residual import batch_size, initialised, width_between
 from bids_ai.surrogate.prepare import prepare
 from bids_ai.surrogate.training import TrainingSettings, TrainingTask, _batches, _reach, train
 from tests.surrogate.systems import recording
@@ -241,3 +241,9 @@ def test_too_little_memory_for_one_network_is_an_error(monkeypatch: pytest.Monke
     monkeypatch.setattr(Greedy, "limit", 0)
     with pytest.raises(InputError, match="too little free memory"):
         train([TrainingTask(**(task(0).__dict__ | {"network": Greedy(2, 3)}))], TrainingSettings(2, 16, 0.01, 0.0), CPU)
+
+
+@pytest.mark.parametrize(("n_times", "samples"), [(60, 64), (3000, 64), (4200, 128), (100000, 256)])
+def test_batches_follow_the_data(n_times: int, samples: int) -> None:
+    series = np.random.default_rng(0).standard_normal((n_times, 2))
+    assert batch_size(prepare(recording(series), 1, 5)) == samples
