@@ -66,7 +66,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--horizon", type=float, metavar="SECONDS", help="response is averaged over it (BOLD: one TR; EEG, iEEG: 0.1 s)"
     )
-    group.add_argument("--order-max", type=int, metavar="N", help="largest number of lags (BOLD: 3; EEG, iEEG: 6)")
+    group.add_argument("--order-max", type=int, metavar="N", help="largest number of lags (BOLD: 3; EEG, iEEG: 8)")
     group.add_argument("--ensemble", type=int, default=5, metavar="N", help="initialisations of a trained model (5)")
     group.add_argument(
         "--baselines",

@@ -535,8 +535,8 @@ def test_eeg_is_read_over_a_tenth_of_a_second(tmp_path):
     assert code == 0, err
     told = read_json(tmp_path / "out" / "ec_relmat.json")
     assert (told["HorizonSteps"], told["HorizonSeconds"]) == (25, pytest.approx(0.1))
-    assert told["ModelOrderMax"] == 6
-    assert "Order (up to 6)" in (tmp_path / "out" / "ec.html").read_text()
+    assert told["ModelOrderMax"] == 8
+    assert "Order (up to 8)" in (tmp_path / "out" / "ec.html").read_text()
     assert "haemodynamic" not in (tmp_path / "out" / "ec.html").read_text()
 
 
