@@ -79,6 +79,7 @@ def _jobs_of_cost(plan: Plan, methods: tuple[Method, ...], cost: int, exhaustive
 
 
 def _priority(job: Job) -> tuple[int, bool]:
-    """Closed forms first, short recordings before long ones, the base before what differs from it."""
+    """Closed forms before trained ones, short recordings before long ones, the base before what differs from it."""
     cost = max(method.cost for method in job.methods)
-    return cost + (job.setting.frames > LONG_FRAMES), job.setting != job.plan.base
+    differs = job.setting != job.plan.base
+    return cost + (job.setting.frames > LONG_FRAMES) + differs, differs
