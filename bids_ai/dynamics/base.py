@@ -36,6 +36,8 @@ class Dynamics:
         Recommended scheme for the drift.
     pushed : int
         The state variable that an instantaneous push moves: the one that is observed and driven.
+    shared_noise : float
+        Share of the variance of the noise that comes from one source common to all regions, 0 ... 1.
     """
 
     n_variables: ClassVar[int] = 1
@@ -44,6 +46,7 @@ class Dynamics:
     time_step_s: ClassVar[float] = 0.001
     method: ClassVar[str] = "euler"
     pushed: ClassVar[int] = 0
+    shared_noise: float = 0.0
 
     @property
     def noise_sd(self) -> tuple[Value, ...]:

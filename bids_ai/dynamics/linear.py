@@ -61,6 +61,8 @@ class LinearOU(Dynamics):
         Time constant, s.
     sigma : float, default=1.0
         Noise, units of x per sqrt(s).
+    shared_noise : float, default=0.0
+        Share of its variance that is common to all regions.
 
     Notes
     -----
@@ -69,6 +71,7 @@ class LinearOU(Dynamics):
 
     tau_s: Value = 1.0
     sigma: Value = 1.0
+    shared_noise: float = 0.0
 
     time_step_s = 0.01
 

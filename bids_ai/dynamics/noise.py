@@ -38,6 +38,7 @@ class NoiseStream:
     ) -> None:
         self.scales = [sd * dt**0.5 for sd in model.noise_sd]
         self.noisy = [v for v, sd in enumerate(model.noise_sd) if isinstance(sd, Tensor) or sd != 0]
+        self.shared = model.shared_noise
         self.generators = tuple(generators)
         self.n_regions = n_regions
         self.like = like
@@ -55,9 +56,12 @@ class NoiseStream:
 
     def _block(self) -> list[Tensor]:
         """Increments of the next steps, last one first."""
-        shape = (BLOCK, len(self.noisy), self.n_regions)
+        shape = (BLOCK, len(self.noisy), self.n_regions + (self.shared > 0))
         drawn = torch.stack([torch.randn(shape, generator=g, dtype=torch.float64) for g in self.generators], dim=2)
         drawn = drawn.to(self.like)
+        if self.shared > 0:
+            own, common = drawn[..., :-1], drawn[..., -1:]
+            drawn = (1 - self.shared) ** 0.5 * own + self.shared**0.5 * common
         # Variables outermost in memory, as `stack_variables` lays out states.
         increments = drawn.new_zeros(BLOCK, len(self.scales), len(self.generators), self.n_regions)
         for column, variable in enumerate(self.noisy):

@@ -13,6 +13,7 @@ from bids_ai.dynamics.hopf import Hopf
 from bids_ai.dynamics.integrate import integrate, start
 from bids_ai.dynamics.jansen_rit import JansenRit
 from bids_ai.dynamics.linear import LinearOU, LinearVar
+from bids_ai.dynamics.noise import NoiseStream
 from bids_ai.dynamics.rate import RateNetwork
 from bids_ai.errors import InputError
 
@@ -162,3 +163,15 @@ def test_wrong_calls_say_what_to_do() -> None:
         integrate(RateNetwork(), weights(3), n_steps=5, generators=generators(1), method="rk4")
     with pytest.raises(InputError, match="4 steps, the simulation 5"):
         integrate(RateNetwork(), weights(3), n_steps=5, generators=generators(1), stimulation=torch.zeros(4, 1, 1, 3))
+
+
+def test_shared_noise_keeps_the_variance_and_is_common_to_all_regions():
+    generators = [torch.Generator().manual_seed(k) for k in (1, 2)]
+    still = torch.zeros(3, 3, dtype=torch.float64)
+    model = LinearOU(sigma=2.0, shared_noise=0.3)
+    increments = torch.stack(list(NoiseStream(model, generators, 3, 0.01, still).steps(20_000)))[:, :, 0, :, 0]
+    covariance = torch.einsum("tsi,tsj->sij", increments, increments) / len(increments) / (4 * 0.01)
+    expected = 0.3 + 0.7 * torch.eye(3, dtype=torch.float64)
+    # Sampling error of a variance over 20 000 draws: 1 %.
+    torch.testing.assert_close(covariance, expected.expand(2, 3, 3), rtol=0, atol=0.04)
+    assert abs(torch.corrcoef(increments[:, :, 0].T)[0, 1]) < 0.03

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 
@@ -86,6 +87,12 @@ def linear_ou(seed: int, n_regions: int = 20, density: float = 0.2) -> System:
     return System("linear-ou", LinearOU(), weights, 1.0, interval_s=1.0, push=push, burn_in_s=30.0)
 
 
+def linear_ou_shared(seed: int, n_regions: int = 20, density: float = 0.2, shared_noise: float = 0.5) -> System:
+    """`linear_ou` under noise of which half is common to all regions, as breathing or arousal would be."""
+    system = linear_ou(seed, n_regions, density)
+    return replace(system, name="linear-ou-shared", model=LinearOU(shared_noise=shared_noise))
+
+
 def jansen_rit_brain(seed: int, n_regions: int = 40, gain: float = 10.0, speed_m_per_s: float = 6.0) -> System:
     """Jansen-Rit columns on a connectome with distance delays, 250 Hz; truth: over the 48 ms from a 20 ms push.
 
@@ -151,6 +158,7 @@ SYSTEMS: dict[str, Callable[..., System]] = {
     "rate-rnn": rate_rnn,
     "linear-var": linear_var,
     "linear-ou": linear_ou,
+    "linear-ou-shared": linear_ou_shared,
     "jansen-rit": jansen_rit,
     "jansen-rit-brain": jansen_rit_brain,
     "wilson-cowan": wilson_cowan,
