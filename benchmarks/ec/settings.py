@@ -103,6 +103,7 @@ FULL = {
     "rate-rnn": Plan(Setting("rate-rnn", 1200), (200, 400, 8000), (0.5,), (0.5, 1.5)),
     "linear-var": Plan(Setting("linear-var", 1200), (300,), (0.5,), (0.5, 1.25), selection_frames=(300, 1200)),
     "linear-ou": Plan(Setting("linear-ou", 1200), (300,), (0.5,), (0.5, 1.25), selection_frames=(300, 1200)),
+    "linear-ou-shared": Plan(Setting("linear-ou-shared", 1200), (300,)),
     "jansen-rit": Plan(Setting("jansen-rit", 30000), (7500,), (0.3,), (0.5, 1.5), long_seeds=2),
     "jansen-rit-brain": Plan(Setting("jansen-rit-brain", 15000), seeds=3),
     "wilson-cowan": Plan(Setting("wilson-cowan", 15000), (3750,), (0.3,), (0.5,)),
