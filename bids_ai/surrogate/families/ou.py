@@ -33,7 +33,7 @@ from bids_ai.surrogate.lbfgs import minimise
 from bids_ai.surrogate.penalty import strongest_within_one_se
 from bids_ai.surrogate.prepare import PreparedRecording
 
-PENALTIES = torch.logspace(4, 0, 9, dtype=torch.float64)
+PENALTIES = torch.logspace(4, 0, 7, dtype=torch.float64)
 """Precision of the prior on every coupling (SD units, per TR), strongest first: each fit starts from the one before."""
 RANKS = (0, 1, 4)
 """Shared sources of noise: none, one as for a global signal, a few."""
@@ -41,8 +41,8 @@ PATIENCE = 2
 """Penalties in a row that may predict worse than the best before them until weaker ones are not tried."""
 TAYLOR_TERMS = 8
 """Terms of the series on an interval over which the drift has a norm below one half: relative error below 1e-8."""
-MAX_STEPS = 60
-TOLERANCE = 1e-6
+MAX_STEPS = 40
+TOLERANCE = 1e-5
 """Relative decrease of the negative log-likelihood per frame at which a fit ends."""
 
 
