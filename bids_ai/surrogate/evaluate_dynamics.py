@@ -122,11 +122,7 @@ class _Observed:
 
     @classmethod
     def from_recording(cls, fitted: FittedSurrogate, recording: Recording) -> _Observed:
-        if recording.regions != fitted.regions:
-            raise InputError(
-                f"{recording.name}: its {len(recording.regions)} regions are not the {len(fitted.regions)} that "
-                f"{fitted.name} was fitted to; use the same atlas, in the same order."
-            )
+        fitted.require_regions(recording.regions, recording.name)
         if not np.isclose(recording.tr, fitted.tr, rtol=1e-3):
             raise InputError(
                 f"{recording.name}: sampled every {recording.tr:g} s, but {fitted.name} steps by {fitted.tr:g} s; "

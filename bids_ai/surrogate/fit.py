@@ -32,6 +32,9 @@ CPU_BATCH_BYTES = 2**26
 NUMERICAL_FAULTS = (InputError, ArithmeticError, np.linalg.LinAlgError, torch.linalg.LinAlgError)
 """What may go wrong with the numbers of one recording without being a defect of the program."""
 
+BATCH_FAULTS = (*NUMERICAL_FAULTS, torch.cuda.OutOfMemoryError)
+"""What a smaller batch may be spared: the fault of another recording, and the memory of a GPU that others fill too."""
+
 
 def fit_recordings(
     recordings: Sequence[Recording],
@@ -134,7 +137,7 @@ def _chunks(group: list[PreparedRecording], device: torch.device) -> Iterator[li
 
 
 def _fit_chunk(chunk: list[PreparedRecording], model: str, settings: FitSettings) -> dict[str, FitResult]:
-    """Fit a batch; where the batch fails, one by one, so that the faulty recording is found and named."""
+    """Fit a batch; where it fails, its halves: the faulty recording is found and named, and memory suffices."""
     try:
         linear = fit_ridge(chunk, settings)
         if model == AUTO:
@@ -143,13 +146,17 @@ def _fit_chunk(chunk: list[PreparedRecording], model: str, settings: FitSettings
         fits = family.fit(chunk, linear, settings)
         triples = list(zip(chunk, fits, linear, strict=True))
         return {rec.name: _finish_one(rec, fit, base, family, settings) for rec, fit, base in triples}
-    except NUMERICAL_FAULTS as error:
+    except BATCH_FAULTS as error:
         if len(chunk) == 1:
-            return {chunk[0].name: FailedFit(chunk[0].name, str(error))}
-        merged: dict[str, FitResult] = {}
-        for prepared in chunk:
-            merged.update(_fit_chunk([prepared], model, settings))
-        return merged
+            return {chunk[0].name: FailedFit(chunk[0].name, _reason(error))}
+    half = len(chunk) // 2
+    return _fit_chunk(chunk[:half], model, settings) | _fit_chunk(chunk[half:], model, settings)
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, torch.cuda.OutOfMemoryError):
+        return "The GPU has too little free memory for this recording: free it, or fit with --device cpu."
+    return str(error)
 
 
 def _fit_auto(chunk: list[PreparedRecording], linear: list[FamilyFit], settings: FitSettings) -> dict[str, FitResult]:
@@ -186,11 +193,14 @@ def _fit_rows(
     try:
         fits = family.fit([chunk[i] for i in rows], [linear[i] for i in rows], own)
         return list(zip(rows, fits, strict=True))
-    except NUMERICAL_FAULTS as error:
+    except BATCH_FAULTS as error:
         if len(rows) == 1:
-            faults[chunk[rows[0]].name].append(f"{family.name} could not be fitted and was left out: {error}")
+            reason = f"{family.name} could not be fitted and was left out: {_reason(error)}"
+            faults[chunk[rows[0]].name].append(reason)
             return []
-        return [pair for row in rows for pair in _fit_rows(family, chunk, linear, [row], settings, faults)]
+    half = len(rows) // 2
+    parts = (rows[:half], rows[half:])
+    return [pair for part in parts for pair in _fit_rows(family, chunk, linear, part, settings, faults)]
 
 
 def _finish_one(

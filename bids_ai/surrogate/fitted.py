@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 
+from bids_ai.errors import InputError
 from bids_ai.surrogate.base import SurrogateModel
 from bids_ai.surrogate.lags import IntArray, histories
 from bids_ai.surrogate.prepare import Scaler
@@ -112,6 +114,35 @@ class FittedSurrogate:
             chosen = chosen[np.linspace(0, len(chosen) - 1, max_states).round().astype(int)]
         return histories(self.series, chosen, self.order)
 
+    def require_regions(self, regions: Sequence[str], name: str) -> None:
+        """Refuse regions that are not those of the fit.
+
+        Parameters
+        ----------
+        regions : sequence of str
+            Of what the surrogate is to be applied to, in order.
+        name : str
+            Of that.
+
+        Raises
+        ------
+        InputError
+            With the regions that only one of the two has, or the first that stands elsewhere.
+        """
+        if tuple(regions) == self.regions:
+            return
+        only_here = [region for region in regions if region not in self.regions]
+        only_fit = [region for region in self.regions if region not in regions]
+        if only_here or only_fit:
+            detail = f"only in {name}: {_listed(only_here)}; only in {self.name}: {_listed(only_fit)}"
+        else:
+            place = next(k for k, (a, b) in enumerate(zip(regions, self.regions, strict=True)) if a != b)
+            detail = f"the order differs from region {place + 1} on: {regions[place]} against {self.regions[place]}"
+        raise InputError(
+            f"{name}: its {len(regions)} regions are not the {len(self.regions)} that {self.name} was fitted to "
+            f"({detail}); use the same atlas, in the same order."
+        )
+
     def signal_units(self, matrix: FloatArray) -> FloatArray:
         """Turn a response in SD of the target per SD of the source into signal units per signal unit.
 
@@ -139,6 +170,13 @@ class FittedSurrogate:
         )
         out: FloatArray = frames[:, burn_in:].double().numpy()
         return out
+
+
+def _listed(names: Sequence[str], most: int = 5) -> str:
+    if not names:
+        return "none"
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
 
 
 def model_dtype(model: SurrogateModel) -> torch.dtype:

@@ -6,6 +6,7 @@ any surrogate started, from the brain it was fitted to.
 
 from __future__ import annotations
 
+import json
 import math
 from dataclasses import asdict
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
@@ -65,7 +66,7 @@ def save(fitted: FittedSurrogate, weights: Path) -> dict[str, Any]:
             tensors[f"models.{member}.{key}"] = value.contiguous().cpu()
     weights = Path(weights)
     temporary = weights.with_name(weights.name + ".part")
-    save_file(tensors, temporary)
+    save_file(tensors, temporary, metadata={"regions": json.dumps(list(fitted.regions))})
     temporary.replace(weights)
     meta: dict[str, Any] = {
         "format_version": FORMAT_VERSION,
@@ -94,6 +95,8 @@ def load(weights: Path, meta: dict[str, Any]) -> FittedSurrogate:
         )
     try:
         tensors = load_file(weights)
+        with safe_open(weights, framework="pt") as file:
+            names = (file.metadata() or {}).get("regions")
     except (OSError, SafetensorError) as error:
         raise InputError(f"{weights}: not a readable safetensors file ({error}); fit again.") from error
     family = get_family(meta["family"])
@@ -104,6 +107,12 @@ def load(weights: Path, meta: dict[str, Any]) -> FittedSurrogate:
         if len(kept) != len(meta["regions"]):
             raise InputError(
                 f"{weights}: the weights are of {len(kept)} regions, the sidecar names {len(meta['regions'])}."
+            )
+        if names is not None and (own := json.loads(names)) != list(meta["regions"]):
+            named = [f"{a} / {b}" for a, b in zip(own, meta["regions"], strict=True) if a != b]
+            raise InputError(
+                f"{weights}: the weights are of other regions than the sidecar names; {len(named)} differ "
+                f"(weights / sidecar): {', '.join(named[:5])}."
             )
         models = tuple(
             _filled(family.build(**hyperparameters), tensors, f"models.{member}.")

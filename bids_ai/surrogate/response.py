@@ -10,9 +10,12 @@ import torch
 from torch import Tensor
 
 from bids_ai.surrogate.base import SurrogateModel
+from bids_ai.surrogate.device import memory_budget
 
 CHUNK_BYTES = 2**28
 """Memory of the pushed histories that are in flight at once (activations take a small multiple of it)."""
+BUDGET_SHARE = 16
+"""They take at most this part of the memory of a batch, which on a GPU is a share of what is free."""
 
 
 def linear_response(coefficients: Tensor, horizon: int) -> Tensor:
@@ -89,6 +92,7 @@ def _chunks(states: Tensor) -> tuple[int, int]:
     """States and sources per pass, so that the pushed histories fit the memory."""
     n_states, order, n_regions = states.shape
     one = order * n_regions * states.element_size()
-    state_chunk = max(1, min(n_states, CHUNK_BYTES // (8 * one)))
-    source_chunk = max(1, min(n_regions, CHUNK_BYTES // (one * state_chunk)))
+    size = min(CHUNK_BYTES, memory_budget(states.device) // BUDGET_SHARE)
+    state_chunk = max(1, min(n_states, size // (8 * one)))
+    source_chunk = max(1, min(n_regions, size // (one * state_chunk)))
     return state_chunk, source_chunk

@@ -16,7 +16,7 @@ from bids_ai.errors import InputError
 from bids_ai.surrogate.base import FamilyFit, FitSettings
 from bids_ai.surrogate.families.ridge_var import fit_ridge
 from bids_ai.surrogate.fit import fit_recordings
-from bids_ai.surrogate.fitted import FittedSurrogate, model_dtype
+from bids_ai.surrogate.fitted import FailedFit, FittedSurrogate, model_dtype
 from bids_ai.surrogate.io import load, save
 from bids_ai.surrogate.prepare import prepare
 from bids_ai.surrogate.recording import Recording
@@ -213,6 +213,8 @@ def test_files_that_do_not_belong_together_are_refused(tmp_path: Path) -> None:
         load(large, meta_small)
     with pytest.raises(InputError, match="do not belong together"):
         load(large, meta_large | {"models": meta_small["models"]})
+    with pytest.raises(InputError, match=r"2 differ \(weights / sidecar\): r1 / Vis, r3 / Mot"):
+        load(small, meta_small | {"regions": ["r0", "Vis", "r2", "Mot"]})
     with pytest.raises(InputError, match="format 0"):
         load(small, meta_small | {"format_version": 0})
     small.write_bytes(small.read_bytes()[:100])
@@ -220,3 +222,44 @@ def test_files_that_do_not_belong_together_are_refused(tmp_path: Path) -> None:
         load(small, meta_small)
     with pytest.raises(InputError, match="not a readable safetensors"):
         load(tmp_path / "absent.safetensors", meta_small)
+
+
+def test_a_batch_too_large_for_the_memory_is_halved(monkeypatch: pytest.MonkeyPatch) -> None:
+    from bids_ai.surrogate import fit
+
+    recordings = [recording(saturating_series(4, 200, seed), name=f"rec{seed}") for seed in range(5)]
+    alone = [fit_recordings([one])[0] for one in recordings]
+    sizes = []
+
+    def limited(chunk: list, settings: FitSettings) -> list[FamilyFit]:
+        sizes.append(len(chunk))
+        if len(chunk) > 2:
+            raise torch.cuda.OutOfMemoryError
+        return fit_ridge(chunk, settings)
+
+    monkeypatch.setattr(fit, "fit_ridge", limited)
+    batch = fit_recordings(recordings)
+    assert sizes == [5, 2, 3, 1, 2]
+    for one, other in zip(alone, batch, strict=True):
+        assert isinstance(one, FittedSurrogate)
+        assert isinstance(other, FittedSurrogate)
+        assert_allclose(other.models[0].coefficients, one.models[0].coefficients, atol=1e-10)
+
+    def never(chunk: list, settings: FitSettings) -> list[FamilyFit]:
+        raise torch.cuda.OutOfMemoryError
+
+    monkeypatch.setattr(fit, "fit_ridge", never)
+    failed = fit_recordings(recordings[:1])[0]
+    assert isinstance(failed, FailedFit)
+    assert "too little free memory" in failed.reason
+
+
+def test_batches_on_a_gpu_follow_its_free_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    from bids_ai.surrogate import fit
+
+    group = [prepare(recording(saturating_series(4, 200, seed), name=f"rec{seed}"), 2, 5) for seed in range(7)]
+    # 5 folds of 6 matrices of 8 lagged regions, and three designs of 198 samples, in float64.
+    one = 8 * (6 * 5 * 8**2 + 3 * 198 * 8)
+    for budget, sizes in ((0, [1] * 7), (3 * one, [3, 3, 1]), (100 * one, [7])):
+        monkeypatch.setattr(fit, "memory_budget", lambda device, budget=budget: budget)
+        assert [len(chunk) for chunk in fit._chunks(group, torch.device("cuda"))] == sizes

@@ -199,8 +199,14 @@ def test_a_diverging_surrogate_has_the_same_keys() -> None:
 
 def test_recordings_that_do_not_fit_are_refused() -> None:
     fit = fitted(linear_series(coupling(4, 0), 200, 0))
-    with pytest.raises(InputError, match="5 regions are not the 4"):
+    with pytest.raises(InputError, match=r"5 regions are not the 4.*only in b: r4; only in rec: none"):
         evaluate_dynamics(fit, recording=recording(linear_series(coupling(5, 0), 200, 0), name="b"))
+    other = recording(linear_series(coupling(4, 0), 200, 0), name="b")
+    renamed = dataclasses.replace(other, regions=("r0", "Vis", "r2", "Mot"))
+    with pytest.raises(InputError, match=r"only in b: Vis, Mot; only in rec: r1, r3"):
+        evaluate_dynamics(fit, recording=renamed)
+    with pytest.raises(InputError, match=r"order differs from region 2 on: r2 against r1"):
+        evaluate_dynamics(fit, recording=dataclasses.replace(other, regions=("r0", "r2", "r1", "r3")))
     with pytest.raises(InputError, match=r"sampled every 0\.7 s"):
         evaluate_dynamics(fit, recording=recording(linear_series(coupling(4, 0), 200, 0), name="b", tr=0.7))
     with pytest.raises(InputError, match="frames with 1 usable frames before them"):
