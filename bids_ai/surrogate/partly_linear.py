@@ -22,10 +22,10 @@ from bids_ai.surrogate.prepare import PreparedRecording
 from bids_ai.surrogate.ridge_path import Grams, gram_statistics
 from bids_ai.surrogate.usable import FloatArray
 
-COUPLING_PENALTIES = (1e4, 1e3, 1e2, 1e1, 1e0, 1e-1)
+COUPLING_PENALTIES = (1e5, 1e4, 1e3, 1e2, 1e1, 1e0, 1e-1)
 FEATURE_PENALTIES = (1e3, 1e0, 1e-2, 1e-4)
 CANDIDATES = tuple((coupling, feature) for feature, coupling in product(FEATURE_PENALTIES, COUPLING_PENALTIES))
-"""Penalties (of the coupling, of the features) in SD units squared, simplest first: strong before weak."""
+"""Penalties (of the coupling, of the features) in SD units squared, strong before weak."""
 OWN_PENALTY = 1e-2
 """Of a region's own lags and of the constant: enough to keep the system regular."""
 MAX_PRICED = 8

@@ -24,7 +24,6 @@ from torch import Tensor
 from bids_ai.surrogate.base import Family, FamilyFit, FitSettings, HeldOut, SurrogateModel
 from bids_ai.surrogate.own_past import N_FEATURES, own_features
 from bids_ai.surrogate.partly_linear import CANDIDATES, Problem, Weights, heldout_mse, prepare_problem, solve_all
-from bids_ai.surrogate.penalty import strongest_within_one_se
 from bids_ai.surrogate.prepare import PreparedRecording
 
 N_STATES = 64
@@ -137,8 +136,10 @@ def _fit_one(recording: PreparedRecording, settings: FitSettings) -> FamilyFit:
     problem = prepare_problem(recording, settings.device)
     errors = heldout_mse(problem)
     n_folds = len(recording.folds)
-    chosen = strongest_within_one_se(errors)
-    per_fold = [strongest_within_one_se(errors, np.delete(np.arange(n_folds), k)) for k in range(n_folds)]
+    # The least error: within one standard error of it, coupling that is weak but there is shrunk away, and the held-out
+    # error of the blocks' own choices is higher.
+    chosen = int(errors.mean(0).argmin())
+    per_fold = [int(errors[np.arange(n_folds) != k].mean(0).argmin()) for k in range(n_folds)]
     solutions = solve_all(problem, chosen, per_fold)
     prediction = np.stack([solution.heldout for solution in solutions], axis=1)
     residual = np.stack([solution.residual for solution in solutions], axis=1)
