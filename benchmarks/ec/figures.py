@@ -143,5 +143,5 @@ def plot_lengths(results: pd.DataFrame, out: Path) -> Path:
     figure.supxlabel("frames")
     figure.supylabel("r with the truth, mean over seeds")
     handles, labels = panels[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=len(labels))
+    figure.legend(handles, labels, loc="outside upper center", ncols=len(labels))
     return save_figure(figure, out)

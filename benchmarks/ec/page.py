@@ -5,6 +5,7 @@ from __future__ import annotations
 import platform
 from pathlib import Path
 from string import Template
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -14,7 +15,9 @@ import torch
 from benchmarks.ec.cases import modality_of, structural_kinds, target_of
 from benchmarks.ec.figures import write_figures
 from benchmarks.ec.goals import goals
+from benchmarks.ec.jobs import plan_jobs
 from benchmarks.ec.markdown import table
+from benchmarks.ec.methods import all_methods
 from benchmarks.ec.page_checks import (
     calibration_table,
     linear_choice_table,
@@ -24,7 +27,8 @@ from benchmarks.ec.page_checks import (
 )
 from benchmarks.ec.page_methods import margins, overview, per_system, systems_in, variations
 from benchmarks.ec.results import Results
-from benchmarks.ec.settings import LONG_FRAMES, NPI_DATA, Setting, plans
+from benchmarks.ec.settings import FULL, LONG_FRAMES, NPI_DATA, Setting, plans
+from benchmarks.ec.tables import KEYS
 from bids_ai.report.files import write_text_atomic
 from bids_ai.simulate.systems.registry import SYSTEMS, get_system
 
@@ -71,6 +75,13 @@ def what_was_run(results: pd.DataFrame) -> str:
         f"This run: {len(results)} fits of {len(methods)} methods on {len(systems)} systems, {hours:.1f} h of the "
         f"process. {versions}.",
     ]
+    planned = planned_fits()
+    done = set(results[KEYS].itertuples(index=False, name=None))
+    if missing := planned - done:
+        lines.append(
+            f"**{len(missing)} of the {len(planned)} fits of the default plan are not in it yet**; `n` and `seeds` count "
+            "what there is."
+        )
     absent = [name for name in SYSTEMS if name not in systems]
     if absent:
         lines.append(f"Not run: {', '.join(f'`{name}`' for name in absent)}.")
@@ -83,6 +94,18 @@ def what_was_run(results: pd.DataFrame) -> str:
         "all there, unless by `--exhaustive`."
     )
     return "\n".join(lines)
+
+
+def planned_fits() -> set[tuple[Any, ...]]:
+    """Fits of the default plan, by the keys of the table."""
+    jobs = plan_jobs(plans(False, None, None, FULL[NPI_DATA].seeds), all_methods(), exhaustive=False)
+    kinds = {job.setting: structural_kinds(job.setting) for job in jobs}
+    return {
+        (job.setting.system, job.setting.frames, job.setting.noise, job.setting.gain, seed, method.name, structural)
+        for job in jobs
+        for seed in range(job.n_seeds)
+        for method, structural in job.conditions(kinds[job.setting])
+    }
 
 
 def systems_table() -> str:
