@@ -70,12 +70,18 @@ def _jobs_of_cost(plan: Plan, methods: tuple[Method, ...], cost: int, exhaustive
         base, long = setting == plan.base, setting.frames > LONG_FRAMES
         n_seeds = planned
         if not exhaustive and cost == TRAINED and long:
-            n_seeds = min(planned, plan.long_seeds)
+            n_seeds = min(planned, plan.long_seeds) if base or plan.long_variations else 0
         if not exhaustive and cost == RARE:
             n_seeds = min(planned, plan.trained_seeds) if base and not long else 0
-        everything = base and (cost == CLOSED or not long)
         if n_seeds:
-            yield Job(plan, setting, n_seeds, methods, ("exact", "symmetrised", "noisy") if everything else ("exact",))
+            yield Job(plan, setting, n_seeds, methods, _structurals(base, cost == CLOSED or not long))
+
+
+def _structurals(base: bool, cheap: bool) -> tuple[str, ...]:
+    """Kinds of structural connectivity: none where length, noise or coupling vary, the exact one where fits are dear."""
+    if not base:
+        return ()
+    return ("exact", "symmetrised", "noisy") if cheap else ("exact",)
 
 
 def _priority(job: Job) -> tuple[int, bool]:

@@ -79,8 +79,8 @@ def what_was_run(results: pd.DataFrame) -> str:
     done = set(results[KEYS].itertuples(index=False, name=None))
     if missing := planned - done:
         lines.append(
-            f"**{len(missing)} of the {len(planned)} fits of the default plan are not in it yet**; `n` and `seeds` count "
-            "what there is."
+            f"**{len(missing)} of the {len(planned)} fits of the default plan are not in it yet**; `n` and `seeds` "
+            "count what there is."
         )
     absent = [name for name in SYSTEMS if name not in systems]
     if absent:

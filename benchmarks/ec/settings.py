@@ -56,7 +56,9 @@ class Plan:
     trained_seeds : int
         Of the less usual trained families, which are run in the base setting only.
     long_seeds : int
-        Of the usual trained families and the automatic choice in settings of more than `LONG_FRAMES` frames.
+        Of the usual trained families and the automatic choice in a base setting of more than `LONG_FRAMES` frames.
+    long_variations : bool
+        Whether they are run in the other settings of that length too.
     selection_frames : tuple of int
         Lengths at which only the automatic choice is run, on `selection_seeds` seeds.
     dynamics : bool
@@ -70,8 +72,9 @@ class Plan:
     gains: tuple[float, ...] = ()
     seeds: int = 5
     variation_seeds: int = 3
-    trained_seeds: int = 3
+    trained_seeds: int = 2
     long_seeds: int = 1
+    long_variations: bool = False
     selection_frames: tuple[int, ...] = ()
     selection_seeds: int = 20
     dynamics: bool = False
@@ -111,7 +114,7 @@ FULL = {
     "wong-wang": Plan(Setting("wong-wang", 1440, noise=0.3), (720,), (0.0, 1.0), (0.5, 1.15), seeds=8),
     "lorenz-96": Plan(Setting("lorenz-96", 10000), (1200,), (0.3,), seeds=3, long_seeds=3, dynamics=True),
     "bistable-rate": Plan(Setting("bistable-rate", 10000), (1200,), (0.3,), seeds=3, long_seeds=3, dynamics=True),
-    NPI_DATA: Plan(Setting(NPI_DATA, 1200), (200, 400, 8000), seeds=3, long_seeds=3),
+    NPI_DATA: Plan(Setting(NPI_DATA, 1200), (200, 400, 8000), seeds=3, long_seeds=3, long_variations=True),
 }
 """Default plan. Base lengths: 1200 frames as in the benchmark of NPI, 20 min (hopf, TR 2 s), 17 min (wong-wang,
 TR .72 s), 1 or 2 min of 250 Hz. Couplings stay below the instabilities of the systems."""
