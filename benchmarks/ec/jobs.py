@@ -78,7 +78,7 @@ def _jobs_of_cost(plan: Plan, methods: tuple[Method, ...], cost: int, exhaustive
 
 
 def _structurals(base: bool, cheap: bool) -> tuple[str, ...]:
-    """Kinds of structural connectivity: none where length, noise or coupling vary, the exact one where fits are dear."""
+    """Kinds of structural connectivity: only the exact one where fits are dear, none beyond the base setting."""
     if not base:
         return ()
     return ("exact", "symmetrised", "noisy") if cheap else ("exact",)
