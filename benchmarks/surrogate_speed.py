@@ -1,16 +1,21 @@
-"""Time of surrogates and effective connectivity, each as a ratio to a reference timed in the same run.
+"""Time and memory of surrogates and effective connectivity, with references measured in the same run.
 
-    OMP_NUM_THREADS=1 python benchmarks/surrogate_speed.py [--quick]
+    OMP_NUM_THREADS=1 python benchmarks/surrogate_speed.py [--quick] [--only ridge perceptron batches auto memory]
 
-Ridge VAR is compared with a plain loop over orders, folds and penalties (one Cholesky each, numpy), batches
-with the same recordings one by one, the perceptron with a sequential loop as NPI trains it.
+Ridge VAR is compared with a plain loop over orders, folds and penalties (one Cholesky each, numpy), batches with the
+same recordings one by one and with one network at a time, the perceptron with a sequential loop as NPI trains it. Times
+are of the processor (of this process), so that other work on the machine plays a smaller part.
 """
 
 from __future__ import annotations
 
 import argparse
+import resource
+import subprocess
+import sys
 import time
 from collections.abc import Callable
+from unittest import mock
 
 import numpy as np
 import torch
@@ -22,7 +27,9 @@ from bids_ai.surrogate.families.ridge_var import fit_ridge
 from bids_ai.surrogate.fit import fit_recordings
 from bids_ai.surrogate.prepare import PreparedRecording, prepare
 from bids_ai.surrogate.recording import Recording
+from bids_ai.surrogate.registry import get_family
 from bids_ai.surrogate.ridge_path import PENALTIES
+from bids_ai.surrogate.selection import candidates
 
 TR_S = 0.72
 
@@ -40,13 +47,14 @@ def simulated(name: str, n_times: int, n_regions: int, seed: int) -> Recording:
 
 
 def seconds(call: Callable[[], object], repeats: int = 3) -> float:
-    """Best of several calls, after one that warms up."""
-    call()
+    """Least processor time of several calls, after one that warms up if there are several."""
+    if repeats > 1:
+        call()
     times = []
     for _ in range(repeats):
-        start = time.perf_counter()
+        start = time.process_time()
         call()
-        times.append(time.perf_counter() - start)
+        times.append(time.process_time() - start)
     return min(times)
 
 
@@ -109,28 +117,92 @@ def ridge(quick: bool) -> None:
         row(f"ridge VAR, {count} recordings, {n_regions} regions x 400", batch, single, "one by one")
 
 
+def saturating(name: str, n_times: int, n_regions: int, seed: int) -> Recording:
+    """Rate network with strong coupling, sampled every time constant: networks train until they have learned it."""
+    rng = np.random.default_rng(seed)
+    weights = rng.standard_normal((n_regions, n_regions)) * 5 / np.sqrt(n_regions)
+    state, frames = rng.standard_normal(n_regions), []
+    for _ in range((n_times + 50) * 10):
+        state = state + 0.1 * (np.tanh(state) @ weights - state) + 0.13 * rng.standard_normal(n_regions)
+        frames.append(state)
+    return Recording(name, (np.array(frames[500::10]),), TR_S, tuple(f"r{i}" for i in range(n_regions)))
+
+
 def perceptron(quick: bool) -> None:
+    for n_times, n_regions in ((400, 30),) if quick else ((1200, 100), (8000, 20)):
+        for kind, make in (("linear", simulated), ("saturating", saturating)):
+            rec = make("one", n_times, n_regions, 0)
+            single = seconds(lambda rec=rec: npi_sequential(prepare(rec, 3, 5)), repeats=1)  # type: ignore[misc]
+            ours = seconds(lambda rec=rec: fit_recordings([rec], model="mlp"), repeats=1)  # type: ignore[misc]
+            label = f"{kind}, {n_regions} regions x {n_times}"
+            row(f"mlp, ensemble of 5, {label}", ours, single, "one NPI network, sequential")
+        preset = seconds(lambda rec=rec: fit_recordings([rec], model="npi-mlp"), repeats=1)  # type: ignore[misc]
+        row(f"npi-mlp, ensemble of 5, {label}", preset, 5 * single, "5 x one, sequential")
+
+
+def batches(quick: bool) -> None:
+    """Recordings of the perceptron together, one by one, and one network at a time."""
+    for count, least, most in ((6, 20, 20),) if quick else ((50, 20, 20), (50, 20, 50), (6, 200, 200)):
+        sizes = np.random.default_rng(0).integers(least, most + 1, count).tolist()
+        recs = [simulated(f"{i}", 400, n, i) for i, n in enumerate(sizes)]
+        batch = seconds(lambda recs=recs: fit_recordings(recs, model="mlp"), repeats=1)  # type: ignore[misc]
+
+        def apart(recs: list[Recording] = recs) -> None:
+            for rec in recs:
+                fit_recordings([rec], model="mlp")
+
+        label = f"mlp, {count} recordings, {least}-{most} regions x 400"
+        row(label, batch, seconds(apart, repeats=1), "one by one, the networks of each stacked")
+        with mock.patch("bids_ai.surrogate.training._stack_size", return_value=1):
+            row(label, batch, seconds(apart, repeats=1), "one by one, one network at a time")
+
+
+def auto(quick: bool) -> None:
+    """Families that `auto` tries, each on its own."""
     n_times, n_regions = (400, 30) if quick else (1200, 100)
+    prepared = prepare(simulated("one", n_times, n_regions, 0), 3, 5)
+    settings = FitSettings(5, 1, torch.device("cpu"))
+    linear = fit_ridge([prepared], settings)
+    total = 0.0
+    for name in candidates(prepared):
+        family = get_family(name)
+        own = FitSettings(5, 1, settings.device, dict(family.defaults))
+        spent = seconds(lambda family=family, own=own: family.fit([prepared], linear, own), repeats=1)  # type: ignore[misc]
+        total += spent
+        row(f"auto: {name}, {n_regions} regions x {n_times}", spent)
+    row(f"auto: all families, {n_regions} regions x {n_times}", total)
+
+
+def memory(quick: bool) -> None:
+    """Peak memory of one recording, each model in a process of its own."""
+    n_times, n_regions = (400, 100) if quick else (4800, 400)
+    for model in ("ridge-var", "mlp", "auto"):
+        command = [sys.executable, __file__, "--one", model, str(n_times), str(n_regions)]
+        subprocess.run(command, check=True)
+
+
+def one_fit(model: str, n_times: int, n_regions: int) -> None:
     rec = simulated("one", n_times, n_regions, 0)
-    single = seconds(lambda: npi_sequential(prepare(rec, 3, 5)), repeats=1)
-    ours = seconds(lambda: fit_recordings([rec], model="mlp", ensemble=5), repeats=1)
-    row(f"mlp, ensemble of 5, {n_regions} regions x {n_times}", ours, single, "one NPI network, sequential")
-    preset = seconds(lambda: fit_recordings([rec], model="npi-mlp", ensemble=5), repeats=1)
-    row(f"npi-mlp, ensemble of 5, {n_regions} regions x {n_times}", preset, 5 * single, "5 x one, sequential")
-    count = 6 if quick else 20
-    recs = [simulated(f"{i}", 300, 20, i) for i in range(count)]
-    batch = seconds(lambda: fit_recordings(recs, model="mlp"), repeats=1)
-    apart = seconds(lambda: [fit_recordings([r], model="mlp") for r in recs], repeats=1)
-    row(f"mlp, {count} recordings, 20 regions x 300", batch, apart, "one by one")
+    spent = seconds(lambda: fit_recordings([rec], model=model), repeats=1)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20  # kB on Linux
+    row(f"{model}, {n_regions} regions x {n_times}, peak {peak:.2f} GiB", spent)
+
+
+PARTS = {"ridge": ridge, "perceptron": perceptron, "batches": batches, "auto": auto, "memory": memory}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="smaller problems, about a minute")
+    parser.add_argument("--quick", action="store_true", help="smaller problems, a minute or two")
+    parser.add_argument("--only", nargs="+", choices=PARTS, default=list(PARTS), help="some of the parts")
+    parser.add_argument("--one", nargs=3, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
-    print(f"torch {torch.__version__}, {torch.get_num_threads()} thread(s)\n")
-    ridge(arguments.quick)
-    perceptron(arguments.quick)
+    if arguments.one:
+        one_fit(arguments.one[0], int(arguments.one[1]), int(arguments.one[2]))
+        return
+    print(f"torch {torch.__version__}, {torch.get_num_threads()} thread(s), processor time\n", flush=True)
+    for name in arguments.only:
+        PARTS[name](arguments.quick)
 
 
 if __name__ == "__main__":
