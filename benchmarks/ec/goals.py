@@ -89,7 +89,7 @@ def _whole_brain(results: pd.DataFrame) -> list[Goal]:
             continue
         gain = paired_difference(rows, ours, baseline_rows(rows, best, structural), "r")
         given = "without SC" if structural == "none" else f"with the {structural} SC"
-        text = f"{interval(mean_of(rows, AUTO, structural))}; less `{best}`: {interval(gain, 3)}"
+        text = f"{interval(mean_of(rows, AUTO, structural))}; less `{best}`: {interval(gain, 3)}, {gain.n} seeds"
         out.append((f"`wong-wang` {given}: `auto` above every baseline, interval above 0", text, gain.lower > 0))
     return out
 
