@@ -18,6 +18,17 @@ import torch
 from torch import Tensor
 
 
+def _skew(product: Tensor) -> Tensor:
+    return product - product.mT
+
+
+def _real_product(left: Tensor, right: Tensor) -> Tensor:
+    """Real part of left @ right, summed over frequencies: (batch, frequencies, n, n) twice -> (batch, n, n)."""
+    wide = torch.stack([left.real, -left.imag], dim=-3).movedim(-2, -4).flatten(-3)
+    tall = torch.stack([right.real, right.imag], dim=-3).flatten(-4, -2)
+    return wide @ tall
+
+
 class _Whittle(torch.autograd.Function):
     """Value and gradient together: the gradient needs what the value computed, and few further products."""
 
@@ -34,15 +45,18 @@ class _Whittle(torch.autograd.Function):
         weight: Tensor,
     ) -> Tensor:
         n = drift.shape[-1]
-        eye = torch.eye(n, dtype=torch.complex128, device=drift.device)
-        k = drift.mT.to(torch.complex128)[..., None, :, :]
-        transfer = torch.linalg.inv(1j * omega[:, None, None] * eye - k)
-        neural = transfer @ noise.to(torch.complex128)[..., None, :, :] @ transfer.mH
+        k, q = drift.mT[..., None, :, :], noise[..., None, :, :]
+        # (iw - K)^-1 = -(K + iw) (K^2 + w^2)^-1 takes a real inverse, a quarter of the work of a complex one.
+        eye = torch.eye(n, dtype=drift.dtype, device=drift.device)
+        root, info = torch.linalg.inv_ex(k @ k + omega.square()[:, None, None] * eye)
+        real, imaginary = -k @ root, -omega[:, None, None] * root
+        real_q, imaginary_q = real @ q, imaginary @ q
+        neural = torch.complex(real_q @ real.mT + imaginary_q @ imaginary.mT, _skew(imaginary_q @ real.mT))
         density = gain[..., None, None] * neural + floor[..., None, :, :]
-        factor, info = torch.linalg.cholesky_ex(density)
-        failed = info != 0
+        factor, failed = torch.linalg.cholesky_ex(density)
+        failed = (failed != 0) | (info != 0)
         # The inverse of a failed factor raises; its value is infinite all the same.
-        factor = torch.where(failed[..., None, None], eye, factor)
+        factor = torch.where(failed[..., None, None], eye.to(factor), factor)
         inverse = torch.cholesky_inverse(factor)
         ahead = torch.exp(1j * omega[:, None] * delay[..., None, :])
         fit = inverse @ (ahead[..., :, None] * observed * ahead.conj()[..., None, :])
@@ -51,9 +65,11 @@ class _Whittle(torch.autograd.Function):
         bad = failed.any(-1)
         if any(ctx.needs_input_grad):
             slope = weight[..., None, None] * (inverse - fit @ inverse)
-            through = slope @ transfer
-            by_drift = 2 * ((gain[..., None, None] * neural) @ through).real.sum(-3)
-            by_noise = (gain[..., None, None] * (transfer.mH @ through)).real.sum(-3)
+            through = slope @ torch.complex(real, imaginary)
+            passed = gain[..., None, None] * through
+            # Real parts of products, summed over frequencies: two real products of long matrices.
+            by_drift = 2 * _real_product(neural, passed)
+            by_noise = _real_product(torch.complex(real, -imaginary).mT, passed)
             by_gain = (slope * neural.mT).sum((-2, -1)).real
             by_floor = slope.real.sum(-3)
             by_delay = (2 * (weight * omega)[..., None] * fit.diagonal(dim1=-2, dim2=-1).imag).sum(-2)

@@ -60,10 +60,6 @@ class Process:
         """In the order of the constructor."""
         return self.drift, self.noise, self.hrf_tau_s, self.floor, self.delay_s
 
-    def first(self, count: int) -> Process:
-        """Return the first of the batch."""
-        return Process(*(part[:count] for part in self.parts()))
-
 
 class Prior(Protocol):
     """How a vector of unconstrained parameters becomes a process, and what it costs."""
@@ -101,29 +97,28 @@ class PriorOf(Protocol):
 
 @dataclass(frozen=True)
 class Candidate:
-    """A prior of some strength, fitted to all but one block in turn and, last, to all blocks.
+    """A prior of some strength, fitted to all but one block in turn.
 
     Parameters
     ----------
-    noise : LatentNoise
+    prior : Prior
     strength : float
-    process : Process
-        Batch of n_folds + 1.
+    parameters : (n_folds, n_parameters) tensor
     errors : (n_folds,) tensor
         Negative log-likelihood of the block left out.
     """
 
-    noise: LatentNoise
+    prior: Prior
     strength: float
-    process: Process
+    parameters: Tensor
     errors: Tensor
 
 
 def fit_spectral(recording: PreparedRecording, prior_of: PriorOf) -> FamilyFit:
-    """Fit all folds and the whole recording together.
+    """Choose the prior by held-out blocks, all folds together, and fit it to the whole recording.
 
-    Strengths go from the strongest prior to the weakest; more shared sources are tried as long as they predict
-    held-out blocks better.
+    Strengths go from the strongest prior to the weakest. More shared sources are tried as long as they predict
+    held-out blocks better, from the strength before the best one on: they leave no more to coupling.
 
     Parameters
     ----------
@@ -134,41 +129,52 @@ def fit_spectral(recording: PreparedRecording, prior_of: PriorOf) -> FamilyFit:
     """
     spectra = fold_spectra(recording)
     folds = range(len(recording.folds))
-    train = Observed.of(spectra, [[b for b in folds if b != k] for k in folds] + [list(folds)])
+    train = Observed.of(spectra, [[b for b in folds if b != k] for k in folds])
     test = Observed.of(spectra, [[k] for k in folds])
     candidates: list[Candidate] = []
-    best = float("inf")
+    best, first = float("inf"), 0
     for neural, observed in SHARED_SOURCES:
         if 2 * (neural + observed) >= recording.n_regions:
             break
-        path = _path(prior_of(LatentNoise(recording.n_regions, neural, observed)), train, test)
+        path = _path(prior_of(LatentNoise(recording.n_regions, neural, observed)), train, test, first)
         candidates += path
-        reached = min(float(candidate.errors.mean()) for candidate in path)
-        if reached >= best:
+        means = [float(candidate.errors.mean()) for candidate in path]
+        if min(means) >= best:
             break
-        best = reached
-    return _family_fit(recording, candidates)
+        best, first = min(means), max(0, first + int(np.argmin(means)) - 1)
+    errors = torch.stack([candidate.errors for candidate in candidates], dim=1)
+    chosen = strongest_within_one_se(errors)
+    everything = Observed.of(spectra, [list(folds)])
+    final = _maximum_a_posteriori(candidates[chosen], everything)
+    return _family_fit(recording, candidates, errors, chosen, final)
 
 
-def _path(prior: Prior, train: Observed, test: Observed) -> list[Candidate]:
-    """Candidates from the strongest prior to the weakest, as far as weaker ones predict better."""
+def _path(prior: Prior, train: Observed, test: Observed, first: int) -> list[Candidate]:
+    """Candidates from a strength of the prior on to weaker ones, as far as these predict better."""
     point = prior.start(train)
     path: list[Candidate] = []
-    for strength in prior.strengths:
-
-        def objective(parameters: Tensor, strength: float = strength) -> Tensor:
-            process = prior.process(parameters)
-            value = negative_log_likelihood(process, train) + prior.cost(parameters, strength) / train.n
-            return torch.where(is_stable(process.drift), value, torch.full_like(value, torch.inf))
-
-        point = minimise(objective, point, max_steps=MAX_STEPS, tolerance=TOLERANCE).parameters
-        process = prior.process(point)
-        errors = negative_log_likelihood(process.first(len(test.n)), test)
-        path.append(Candidate(prior.noise, strength, process, errors))
+    for strength in prior.strengths[first:]:
+        point = _descend(prior, strength, point, train, MAX_STEPS)
+        path.append(Candidate(prior, strength, point, negative_log_likelihood(prior.process(point), test)))
         means = [float(candidate.errors.mean()) for candidate in path]
         if len(means) - 1 - int(np.argmin(means)) >= PATIENCE:
             break
     return path
+
+
+def _maximum_a_posteriori(candidate: Candidate, spectra: Observed) -> Process:
+    """Fit of a chosen prior to all blocks, from the fit to most of them."""
+    prior = candidate.prior
+    return prior.process(_descend(prior, candidate.strength, candidate.parameters[:1], spectra, 2 * MAX_STEPS))
+
+
+def _descend(prior: Prior, strength: float, start: Tensor, spectra: Observed, max_steps: int) -> Tensor:
+    def objective(parameters: Tensor) -> Tensor:
+        process = prior.process(parameters)
+        value = negative_log_likelihood(process, spectra) + prior.cost(parameters, strength) / spectra.n
+        return torch.where(is_stable(process.drift), value, torch.full_like(value, torch.inf))
+
+    return minimise(objective, start, max_steps=max_steps, tolerance=TOLERANCE).parameters
 
 
 def is_stable(drift: Tensor) -> Tensor:
@@ -195,23 +201,24 @@ def negative_log_likelihood(process: Process, spectra: Observed) -> Tensor:
     return whittle(process.drift, process.noise, gain, process.floor, process.delay_s, *seen)
 
 
-def _model(recording: PreparedRecording, process: Process, position: int) -> LatentLinear:
+def _model(recording: PreparedRecording, process: Process) -> LatentLinear:
     model = LatentLinear(recording.n_regions, recording.order_max, recording.recording.tr)
-    return model.set_parameters(*(part[position].detach() for part in process.parts()))
+    return model.set_parameters(*(part[0].detach() for part in process.parts()))
 
 
-def _family_fit(recording: PreparedRecording, candidates: list[Candidate]) -> FamilyFit:
-    errors = torch.stack([candidate.errors for candidate in candidates], dim=1)
-    chosen = strongest_within_one_se(errors)
+def _family_fit(
+    recording: PreparedRecording, candidates: list[Candidate], errors: Tensor, chosen: int, final: Process
+) -> FamilyFit:
     n_folds = len(recording.folds)
     history, following = torch.as_tensor(recording.histories(recording.order_max)), recording.next_frames()
     prediction = np.empty_like(following)
     for k, fold in enumerate(recording.folds):
-        by_others = strongest_within_one_se(errors, np.delete(np.arange(n_folds), k))
-        prediction[fold.test] = _model(recording, candidates[by_others].process, k).step(history[fold.test]).numpy()
-    model = _model(recording, candidates[chosen].process, n_folds)
+        by_others = candidates[strongest_within_one_se(errors, np.delete(np.arange(n_folds), k))]
+        process = by_others.prior.process(by_others.parameters[k : k + 1])
+        prediction[fold.test] = _model(recording, process).step(history[fold.test]).numpy()
+    model = _model(recording, final)
     residual = following - model.step(history).numpy()
-    noise = candidates[chosen].noise
+    noise = candidates[chosen].prior.noise
     return FamilyFit(
         models=(model,),
         order=recording.order_max,
@@ -220,8 +227,8 @@ def _family_fit(recording: PreparedRecording, candidates: list[Candidate]) -> Fa
             {
                 "order": recording.order_max,
                 "penalty": float(candidate.strength),
-                "shared_neural_sources": candidate.noise.neural,
-                "shared_observed_sources": candidate.noise.observed,
+                "shared_neural_sources": candidate.prior.noise.neural,
+                "shared_observed_sources": candidate.prior.noise.observed,
                 "heldout_nll": float(candidate.errors.mean()),
                 "heldout_nll_se": float(candidate.errors.std() / n_folds**0.5),
                 "selected": float(k == chosen),
