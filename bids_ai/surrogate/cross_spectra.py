@@ -65,6 +65,10 @@ class Observed:
     weight: Tensor
     n: Tensor
 
+    def take(self, rows: Tensor) -> Observed:
+        """Some of the batch."""
+        return Observed(self.omega, self.density[rows], self.weight[rows], self.n[rows])
+
     @classmethod
     def of(cls, spectra: CrossSpectra, selections: list[list[int]]) -> Observed:
         """Mean over each selection of blocks."""

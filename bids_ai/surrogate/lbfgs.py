@@ -12,6 +12,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+Objective = Callable[[Tensor, Tensor], Tensor]
+
 ARMIJO = 1e-4
 """Share of the promised decrease that a step has to bring (Nocedal & Wright 2006, section 3.1)."""
 SHRINK = 0.4
@@ -38,7 +40,7 @@ class Solution:
 
 
 def minimise(
-    objective: Callable[[Tensor], Tensor],
+    objective: Objective,
     start: Tensor,
     *,
     precondition: Callable[[Tensor], Tensor] | None = None,
@@ -51,7 +53,8 @@ def minimise(
     Parameters
     ----------
     objective : callable
-        (n_problems, n_parameters) -> (n_problems,). Where a point is outside its domain it returns infinity or NaN.
+        Points (n_rows, n_parameters) of some of the problems, and which these are (n_rows,), to values (n_rows,). Where
+        a point is outside its domain it returns infinity or NaN. Only problems that still need a value are asked for.
     start : (n_problems, n_parameters) tensor
         Inside the domain.
     precondition : callable, optional
@@ -71,7 +74,7 @@ def minimise(
     Liu & Nocedal 1989, doi:10.1007/BF01589116.
     """
     point = start.clone()
-    value, gradient = _evaluate(objective, point)
+    value, gradient = _evaluate(objective, point, torch.arange(len(point)))
     steps: list[Tensor] = []
     changes: list[Tensor] = []
     done = ~torch.isfinite(value)
@@ -96,10 +99,10 @@ def minimise(
     return Solution(point, value, done)
 
 
-def _evaluate(objective: Callable[[Tensor], Tensor], point: Tensor) -> tuple[Tensor, Tensor]:
+def _evaluate(objective: Objective, point: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
     inside = point.detach().requires_grad_()
     with torch.enable_grad():
-        value = objective(inside)
+        value = objective(inside, rows)
         finite = torch.isfinite(value)
         (gradient,) = torch.autograd.grad(torch.where(finite, value, torch.zeros_like(value)).sum(), inside)
     value = torch.where(finite, value.detach(), torch.full_like(value.detach(), torch.inf))
@@ -135,7 +138,7 @@ def _inverse_hessian(
 
 
 def _line_search(
-    objective: Callable[[Tensor], Tensor],
+    objective: Objective,
     point: Tensor,
     value: Tensor,
     gradient: Tensor,
@@ -144,20 +147,17 @@ def _line_search(
     done: Tensor,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Backtrack each problem until its decrease is sufficient; one that finds none stays where it is."""
-    length = torch.where(done, 0.0, 1.0).to(value)
-    best = (point, value, gradient)
-    waiting = ~done
+    new_point, new_value, new_gradient = point.clone(), value.clone(), gradient.clone()
+    length = 1.0
+    waiting = (~done).nonzero()[:, 0]
     for _ in range(MAX_HALVINGS):
-        trial = point + length[:, None] * direction
-        trial_value, trial_gradient = _evaluate(objective, trial)
-        good = waiting & (trial_value <= value + ARMIJO * length * slope)
-        best = (
-            torch.where(good[:, None], trial, best[0]),
-            torch.where(good, trial_value, best[1]),
-            torch.where(good[:, None], trial_gradient, best[2]),
-        )
-        waiting = waiting & ~good
-        if not bool(waiting.any()):
+        if not len(waiting):
             break
-        length = torch.where(waiting, length * SHRINK, length)
-    return best
+        trial = point[waiting] + length * direction[waiting]
+        trial_value, trial_gradient = _evaluate(objective, trial, waiting)
+        good = trial_value <= value[waiting] + ARMIJO * length * slope[waiting]
+        rows = waiting[good]
+        new_point[rows], new_value[rows], new_gradient[rows] = trial[good], trial_value[good], trial_gradient[good]
+        waiting = waiting[~good]
+        length *= SHRINK
+    return new_point, new_value, new_gradient

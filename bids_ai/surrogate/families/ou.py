@@ -168,14 +168,15 @@ def maximum_a_posteriori(moments: Moments, penalty: float, start: Tensor) -> Ten
     n = moments.n_regions
     strength = penalty / moments.n
 
-    def objective(parameters: Tensor) -> Tensor:
+    def objective(parameters: Tensor, rows: Tensor) -> Tensor:
+        seen = moments.take(rows)
         drift, noise = process(parameters, n)
         own = drift.diagonal(dim1=-2, dim2=-1)
         coupling = drift.square().sum((-2, -1)) - own.square().sum(-1)
         spread = (own - own.mean(-1, keepdim=True)).square().sum(-1)
-        loadings = parameters[:, n * n + n :].square().sum(-1) / moments.n
-        fit = negative_log_likelihood(*transition(drift, noise), moments)
-        return fit + 0.5 * (strength * (coupling + spread) + loadings)
+        loadings = parameters[:, n * n + n :].square().sum(-1) / seen.n
+        fit = negative_log_likelihood(*transition(drift, noise), seen)
+        return fit + 0.5 * (strength[rows] * (coupling + spread) + loadings)
 
     eye = torch.eye(n, dtype=moments.xx.dtype, device=moments.xx.device)
     inverse = torch.linalg.inv(moments.xx + strength[:, None, None] * eye)

@@ -169,9 +169,9 @@ def _maximum_a_posteriori(candidate: Candidate, spectra: Observed) -> Process:
 
 
 def _descend(prior: Prior, strength: float, start: Tensor, spectra: Observed, max_steps: int) -> Tensor:
-    def objective(parameters: Tensor) -> Tensor:
-        process = prior.process(parameters)
-        value = negative_log_likelihood(process, spectra) + prior.cost(parameters, strength) / spectra.n
+    def objective(parameters: Tensor, rows: Tensor) -> Tensor:
+        process, seen = prior.process(parameters), spectra.take(rows)
+        value = negative_log_likelihood(process, seen) + prior.cost(parameters, strength) / seen.n
         return torch.where(is_stable(process.drift), value, torch.full_like(value, torch.inf))
 
     return minimise(objective, start, max_steps=max_steps, tolerance=TOLERANCE).parameters

@@ -52,7 +52,7 @@ START_ROOT = 0.3
 """Square root of n times the weights at which the descent begins: a summed input of 0.09, in units of the decay."""
 START_GAIN = 0.3
 """Gain of the SC at which it begins."""
-WIDTHS = (0.05, 0.1, 0.2, 0.4)
+WIDTHS = (0.1, 0.2, 0.4)
 """Without SC: summed input of a region, in units of its decay, that the prior expects from independent weights (SD);
 narrowest first."""
 DEVIATIONS = (0.03, 0.1, 0.3, 1.0)
