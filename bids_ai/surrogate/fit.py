@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -23,6 +24,9 @@ from bids_ai.surrogate.recording import DEFAULT_ORDER_MAX, Recording
 from bids_ai.surrogate.registry import get_family
 from bids_ai.surrogate.selection import AUTO, Candidate, candidates, select
 from bids_ai.surrogate.validation import heldout_scores, keeps_nonlinear
+
+LOGGER = logging.getLogger(__name__)
+"""Is told at level INFO which family is being fitted, and to how many recordings."""
 
 FitResult = FittedSurrogate | FailedFit
 
@@ -143,6 +147,7 @@ def _fit_chunk(chunk: list[PreparedRecording], model: str, settings: FitSettings
         if model == AUTO:
             return _fit_auto(chunk, linear, settings)
         family = get_family(model)
+        LOGGER.info("fitting %s (%d recording(s))", family.name, len(chunk))
         fits = family.fit(chunk, linear, settings)
         triples = list(zip(chunk, fits, linear, strict=True))
         return {rec.name: _finish_one(rec, fit, base, family, settings) for rec, fit, base in triples}
@@ -166,6 +171,7 @@ def _fit_auto(chunk: list[PreparedRecording], linear: list[FamilyFit], settings:
     for name in dict.fromkeys(name for recording in chunk for name in candidates(recording)):
         family = get_family(name)
         rows = [i for i, recording in enumerate(chunk) if name in candidates(recording)]
+        LOGGER.info("fitting %s (%d recording(s))", name, len(rows))
         for i, fit in _fit_rows(family, chunk, linear, rows, settings, faults):
             fitted[chunk[i].name].append(Candidate(name, fit))
     results: dict[str, FitResult] = {}
@@ -215,10 +221,11 @@ def _finish_one(
     scores = heldout_scores(recording, fit, linear)
     chosen, name = fit, family.name
     if family.fallback_to_linear and not keeps_nonlinear(scores):
+        gain, error = scores["gain_over_linear"], scores["gain_over_linear_se"]
+        # Exactly zero: training stopped at the linear start in every fold.
+        found = f"held-out gain in R2 {gain:.4f}, standard error {error:.4f}" if error else "no training step helped"
         warnings.append(
-            f"{family.name} does not predict better than ridge VAR (held-out gain in R2 "
-            f"{scores['gain_over_linear']:.4f}, standard error {scores['gain_over_linear_se']:.4f}): "
-            "the linear model is returned."
+            f"{family.name} does not predict better than ridge VAR ({found}): the linear model is returned."
         )
         rejected = {"family": family.name, **{k: v for k, v in scores.items() if k != "r2_region"}}
         chosen, name, scores = linear, "ridge-var", heldout_scores(recording, linear, linear)
@@ -238,6 +245,7 @@ def _finish(
 ) -> FittedSurrogate:
     """Evaluate and judge."""
     evaluation = evaluate(recording, chosen, scores, settings.seed, settings.device, linear)
+    evaluation["stability"]["linear_split_half_r"] = linear.split_half_r
     tr = recording.recording.tr
     return FittedSurrogate(
         name=recording.name,

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from bids_ai.surrogate.base import FamilyFit
 from bids_ai.surrogate.prepare import PreparedRecording
 from bids_ai.surrogate.validation import heldout_scores, paired_gain
@@ -19,6 +21,9 @@ NONLINEAR = ("local-nonlinear", "low-rank-rnn", "almost-linear", "mlp")
 NONLINEAR_MARGIN_SE = 2.0
 """Standard errors by which a nonlinear family has to beat the linear ones: three have a chance to win by luck."""
 
+SC_UNUSED = "the structural connectivity does not help to predict: not used"
+NO_GAIN = "no gain over the linear part"
+
 
 @dataclass(frozen=True)
 class Candidate:
@@ -31,6 +36,11 @@ class Candidate:
     def linear(self) -> bool:
         """Whether its predictions are linear in the history."""
         return self.family not in NONLINEAR
+
+    @property
+    def falls_back(self) -> bool:
+        """Whether it is an sc-ridge whose validation left the structural connectivity out: a ridge VAR, then."""
+        return self.family == "sc-ridge" and self.fit.details.get("contrast") == 0
 
 
 def candidates(recording: PreparedRecording) -> tuple[str, ...]:
@@ -70,7 +80,7 @@ def select(
         One row per candidate: family, held-out R2 and its standard error, loss against the best, whether it was chosen.
     """
     scores = {item.family: heldout_scores(recording, item.fit, linear) for item in fitted}
-    straight = [item for item in fitted if item.linear]
+    straight = [item for item in fitted if item.linear and not item.falls_back]
     best = max(straight, key=lambda item: scores[item.family]["r2"])
     chosen = next(item for item in straight if _within(recording, item, best, 1.0))
     curved = [item for item in fitted if not item.linear]
@@ -92,9 +102,19 @@ def select(
                 "loss_against_best": loss,
                 "loss_against_best_se": error,
                 "chosen": item is chosen,
+                "note": _note(item, linear),
             }
         )
     return chosen, table
+
+
+def _note(item: Candidate, linear: FamilyFit) -> str:
+    """Say that a family is not what its name says; empty where it is."""
+    if item.falls_back:
+        return SC_UNUSED
+    if not item.linear and np.array_equal(item.fit.heldout.prediction, linear.heldout.prediction):
+        return NO_GAIN
+    return ""
 
 
 def _within(recording: PreparedRecording, item: Candidate, best: Candidate, margin: float) -> bool:
