@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import argparse
 import difflib
+import logging
 import os
 import shlex
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -29,11 +31,18 @@ simpler measures beside it, and a page DIR/ec.html. Several tables are fitted in
   bids-ai ec sub-01.tsv sub-02.tsv --tr 0.72 --structural sc.tsv --structural-symmetric --out-dir results
   bids-ai ec eeg.tsv --tr 0.004 --modality eeg --nodes regions.tsv --out-dir results
 
-docs/ec_command.md tells what the tables must hold, and how to read the results.
+One recording of 40 regions and 355 frames takes about a minute with --model auto, a quarter of that with ridge-var.
+The verdict (reliable or unreliable) is on the page and in ec_relmat.json; an unreliable fit is no fault of the run and
+exits with 0. docs/ec_command.md tells what the tables must hold, what auto tries, and how to read the results.
 """
 T = TypeVar("T")
 
 MODALITIES = ("bold", "eeg", "ieeg")
+MODELS = (
+    *("ridge-var", "ou", "state-space", "sc-ridge", "neural-mass", "mlp", "cnn", "rnn", "low-rank-rnn", "ei-rnn"),
+    *("almost-linear", "local-nonlinear", "neural-ode", "transformer", "npi-mlp", "npi-cnn", "npi-rnn"),
+)
+"""Those of `bids_ai.surrogate.registry`, which imports torch: seconds that neither --help nor a refusal should cost."""
 BASELINES = ("pearson", "partial-correlation", "granger")
 ALIASES = {"correlation": "pearson", "partial": "partial-correlation", "fc": "pearson"}
 MAX_TR_S = 60.0
@@ -59,10 +68,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="structural connectivity, with names; once for all tables, or once for each in their order",
     )
     group.add_argument("--structural-names", type=Path, metavar="FILE", help="names of a matrix that bears none")
-    group.add_argument("--structural-symmetric", action="store_true", help="average both directions of it")
-    group.add_argument("--nodes", type=Path, metavar="TABLE", help="regions: name, x y z, hemisphere, network")
+    group.add_argument(
+        "--structural-symmetric",
+        action="store_true",
+        help="average both directions of it: for tractography, which knows none, where its two halves differ",
+    )
+    group.add_argument(
+        "--nodes",
+        type=Path,
+        metavar="TABLE",
+        help="a line per region under the header name x y z hemisphere network, as in: Precentral_L -39 -6 51 L Motor",
+    )
     group = parser.add_argument_group("how to work on it")
-    group.add_argument("--model", default="auto", metavar="NAME", help="auto, or a surrogate family (auto)")
+    group.add_argument(
+        "--model", default="auto", metavar="NAME", help=f"auto (the default), or one of {', '.join(MODELS)}"
+    )
     group.add_argument(
         "--horizon", type=float, metavar="SECONDS", help="response is averaged over it (BOLD: one TR; EEG, iEEG: 0.1 s)"
     )
@@ -102,6 +122,7 @@ def execute(args: argparse.Namespace) -> int:
     _check_options(args, findings)
     jobs = _jobs(args, findings)
     findings.refuse()
+    jobs = [replace(job, notes=(*job.notes, *ec_tables.horizon_notes(job.recording, args.horizon))) for job in jobs]
     settings = ec_tables.Settings(
         out_dir=absolute(args.out_dir),
         model=args.model,
@@ -116,7 +137,8 @@ def execute(args: argparse.Namespace) -> int:
     if ec_tables.made_here(settings.out_dir):
         findings.warnings.append(f"{settings.out_dir} holds results of an earlier run, which are replaced.")
     _tell(jobs, findings)
-    outcomes = ec_tables.run(jobs, settings, tell=lambda text: print(text, file=sys.stderr))
+    with _progress():
+        outcomes = ec_tables.run(jobs, settings, tell=lambda text: print(text, file=sys.stderr, flush=True))
     return _summary(outcomes, settings)
 
 
@@ -138,7 +160,7 @@ def _check_options(args: argparse.Namespace, findings: Findings) -> None:
             refusals.append(f"{option} must be at least {least}, got {value}.")
     _check_model(args, findings)
     _check_baselines(args, findings)
-    if args.device != "cpu":
+    if args.device == "cuda":  # "auto" cannot fail, and asking takes seconds
         from bids_ai.surrogate.device import resolve_device
 
         _collect(refusals, lambda: resolve_device(args.device))
@@ -166,9 +188,7 @@ def _tr_faults(args: argparse.Namespace) -> list[str]:
 
 
 def _check_model(args: argparse.Namespace, findings: Findings) -> None:
-    from bids_ai.surrogate.registry import FAMILIES, get_family
-
-    known = ["auto", *FAMILIES]
+    known = ["auto", *MODELS]
     if args.model not in known:
         findings.refusals.append(f"Unknown model {args.model!r}.{_nearest(args.model, known)}")
         return
@@ -183,8 +203,12 @@ def _check_model(args: argparse.Namespace, findings: Findings) -> None:
         findings.warnings.append(
             f"The model {args.model} sees the signals through a haemodynamic response, which {args.modality} has not."
         )
+    if args.order_max is None or args.order_max < 1:  # the latter is told already
+        return
+    from bids_ai.surrogate.registry import get_family
+
     least = 1 if args.model == "auto" else get_family(args.model).min_order
-    if args.order_max is not None and args.order_max < least:
+    if args.order_max < least:
         findings.refusals.append(f"The model {args.model} reads {least} lags: --order-max must be at least that.")
 
 
@@ -204,7 +228,7 @@ def _baselines(names: Sequence[str]) -> list[str]:
 
 
 def _nearest(name: str, known: Sequence[str]) -> str:
-    near = difflib.get_close_matches(name, known, n=1, cutoff=0.4)
+    near = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
     return (f" Did you mean {near[0]!r}?" if near else "") + f" Known are: {', '.join(known)}."
 
 
@@ -246,14 +270,19 @@ def _jobs(args: argparse.Namespace, findings: Findings) -> list[Job]:
 
 
 def _job(args: argparse.Namespace, k: int, name: str, table: Signals, given: Structural | None) -> Job:
+    from bids_ai.cli.ec_checks import check_length, hopeless, signal_warnings
     from bids_ai.cli.tabular import plain_regions, read_regions, structural_of
     from bids_ai.stages.ec_tables import Job
     from bids_ai.surrogate.recording import Recording
 
     usable_tr = args.tr if args.tr and 0 < args.tr < float("inf") else 1.0  # a bad one is told once, not per table
     sources, notes = [args.signals[k]], list[str]()
+    usable_order = args.order_max if args.order_max is None or args.order_max >= 1 else 1
+    if len(table.values) < 2:  # before a recording of one frame is refused in words about images
+        check_length(name, table, args.modality, usable_order)
     # First without the structural connectivity: a fault of the signals comes before one of their company.
     recording = Recording(name, (table.values,), usable_tr, tuple(table.names), modality=args.modality)
+    check_length(name, table, args.modality, usable_order)
     if args.horizon is not None and args.horizon >= len(table.values) * usable_tr:
         raise InputError(
             f"{name}: a horizon of {args.horizon:g} s is longer than the recording ({len(table.values)} frames)."
@@ -277,20 +306,8 @@ def _job(args: argparse.Namespace, k: int, name: str, table: Signals, given: Str
             notes += more
     if faults:
         raise InputError(f"{name}: " + f"\n  - {name}: ".join(faults))
-    return Job(recording, tuple(sources), nodes, tuple(notes), tuple(_signal_warnings(args, table)))
-
-
-def _signal_warnings(args: argparse.Namespace, table: Signals) -> list[str]:
-    found = []
-    n_times, n_regions = table.values.shape
-    if n_times < n_regions:
-        found.append(
-            f"There are fewer frames ({n_times}) than regions ({n_regions}): the estimate leans on shrinkage, or the "
-            "table is transposed (rows must be frames)."
-        )
-    if args.modality == "bold" and args.tr and 0 < args.tr < 0.1:
-        found.append(f"A TR of {args.tr:g} s is short for BOLD; if this is EEG or iEEG, say --modality eeg or ieeg.")
-    return found
+    model = "ridge-var" if args.model == "auto" and hopeless(table) else args.model
+    return Job(recording, tuple(sources), nodes, tuple(notes), tuple(signal_warnings(args, table)), model)
 
 
 def _structurals(args: argparse.Namespace, findings: Findings) -> list[Structural | None]:
@@ -333,6 +350,21 @@ def _collect(faults: list[str], call: Callable[[], T]) -> T | None:
 # ---- what is said
 
 
+@contextmanager
+def _progress() -> Iterator[None]:
+    """Show on the terminal which family is being fitted, so that a long run is not silent."""
+    logger, handler = logging.getLogger("bids_ai.surrogate.fit"), logging.StreamHandler(sys.stderr)
+    before = logger.level
+    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(before)
+
+
 def _tell(jobs: Sequence[Job], findings: Findings) -> None:
     for text in findings.warnings:
         print(f"warning: {text}", file=sys.stderr)
@@ -353,17 +385,19 @@ def _summary(outcomes: Sequence[Outcome], settings: Settings) -> int:
     failed = [outcome for outcome in outcomes if outcome.status == "failed"]
     for outcome in outcomes:
         if outcome.status == "failed":
-            print(f"FAILED  {outcome.name}: {'; '.join(outcome.reasons)}", file=sys.stderr)
-        elif outcome.verdict == "reliable":
-            print(f"PASSED  {outcome.name}: {outcome.facts['family']}", file=sys.stderr)
+            reasons = "; ".join(reason.removeprefix(f"{outcome.name}: ") for reason in outcome.reasons)
+            print(f"FAILED  {outcome.name}: {reasons}", file=sys.stderr)
+            continue
+        words = f"{outcome.name}: {outcome.facts['family']}; {outcome.facts['edges']}"
+        if outcome.verdict == "reliable":
+            print(f"RELIABLE  {words}", file=sys.stderr)
         else:
             print(
-                f"NOT RELIABLE  {outcome.name}: {outcome.facts['family']}; its effective connectivity should not be "
-                "interpreted:",
+                f"UNRELIABLE  {words}; its effective connectivity should not be interpreted:",
+                *(f"    {reason}" for reason in outcome.reasons),
+                sep="\n",
                 file=sys.stderr,
             )
-            for reason in outcome.reasons:
-                print(f"    {reason}", file=sys.stderr)
     page = settings.out_dir / "ec.html"
     if page.is_file():
         print(f"page: {page}")

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from bids_ai.cli.transposed import refuse_transposed, refuse_wide_array, shape_advice
 from bids_ai.errors import InputError
 from bids_ai.parcellation.names import listed, name_key
 
@@ -35,6 +36,11 @@ MIN_RAMP = 5
 """Frames from which a column of equal steps cannot be a signal."""
 RAMP_TOLERANCE = 1e-3
 """Of a step: times are often written with three decimals."""
+LINES_LOOKED_AT = 50
+"""Of a table, to see whether it stands on its side."""
+PLACE_COLUMNS = ("x, y, z", "hemisphere", "network", "color")
+"""What is read from a node table beside the name."""
+_SIDES, _NETWORKS, _COLOURS = ("hemisphere", "hemi", "side"), ("network", "community", "system"), ("color", "colour")
 
 
 @dataclass(frozen=True)
@@ -109,6 +115,8 @@ def check_ending(path: Path) -> None:
     ------
     InputError
     """
+    if path.is_dir():
+        raise InputError(f"{path} is a folder; give the tables in it, such as {path.name}/*.tsv.")
     if path.suffix.lower() not in ENDINGS:
         raise InputError(f"{path.name}: files must end in .tsv, .csv or .npy, so that it is known how to read them.")
     if not path.is_file():
@@ -117,6 +125,7 @@ def check_ending(path: Path) -> None:
 
 def _signals_of_array(path: Path) -> Signals:
     values = _load_array(path)
+    refuse_wide_array(path, (len(values), values.shape[1]))
     width = max(3, len(str(values.shape[1])))
     return Signals(values, [f"r{number:0{width}d}" for number in range(1, values.shape[1] + 1)])
 
@@ -140,8 +149,10 @@ def _signals_of_table(path: Path) -> Signals:
     if len(lines) < 2:
         raise InputError(f"{path.name} has {len(lines)} lines; a header of region names and rows of numbers is needed.")
     separator = _separator(path, lines[0])
-    names = [name.strip() for name in next(csv.reader([lines[0]], delimiter=separator))]
-    _check_header(path, names)
+    cells = [[cell.strip() for cell in row] for row in csv.reader(lines[:LINES_LOOKED_AT], delimiter=separator)]
+    refuse_transposed(path, cells, len(lines), separator)
+    names = cells[0]
+    _check_header(path, names, len(lines))
     _check_widths(path, lines, len(names), separator)
     decimal = "," if separator == ";" and any("," in line for line in lines[1:20]) else "."
     body = pd.read_csv(
@@ -162,7 +173,7 @@ def _signals_of_table(path: Path) -> Signals:
     return Signals(body.to_numpy(dtype=float), names)
 
 
-def _check_header(path: Path, names: Sequence[str]) -> None:
+def _check_header(path: Path, names: Sequence[str], n_lines: int | None = None) -> None:
     empty = [number for number, name in enumerate(names, 1) if not name]
     if empty == [1]:
         raise InputError(
@@ -173,10 +184,8 @@ def _check_header(path: Path, names: Sequence[str]) -> None:
         raise InputError(f"{path.name}: columns without a name: {listed(empty)}. Every region needs one.")
     numbers = [_number(name) for name in names]
     if all(number is not None for number in numbers) and not _are_labels(numbers):
-        raise InputError(
-            f"{path.name}: the first line holds numbers ({listed(names, 3)}), not names. Put a header of region names "
-            "above the signals."
-        )
+        advice = "Put a header of region names above." if n_lines is None else shape_advice(n_lines, len(names))
+        raise InputError(f"{path.name}: the first line holds numbers ({listed(names, 3)}), not names. {advice}")
     twice = [name for name, count in Counter(names).items() if count > 1]
     if twice:
         raise InputError(f"{path.name}: region names must be unique; repeated: {listed(twice, 5)}.")
@@ -261,7 +270,9 @@ def read_structural(path: Path, names_file: Path | None = None) -> Structural:
     header, body = rows[0], rows[1:]
     if len(body) == len(header):
         matrix, names = _numbers(path, body), header
-        notes: tuple[str, ...] = (f"{path.name} has a header and no row names: rows are taken in its order.",)
+        notes: tuple[str, ...] = (
+            f"{path.name} has a header and no row names: its rows are taken to stand in the order of its header.",
+        )
     elif len(body) == len(header) - 1:
         matrix, names, notes = _with_row_names(path, header[1:], body)
     else:
@@ -420,6 +431,7 @@ def read_regions(path: Path, regions: Sequence[str]) -> tuple[pd.DataFrame, list
     names = _column(table, "name", "node", "region", "region_name", "label_name", "label")
     if names is None:
         raise InputError(f"{path.name} needs a column 'name' with the names of the regions; it has {listed(header)}.")
+    _check_places(path, header)
     found = match_names(regions, names)
     if 2 * len(found.missing) > len(regions):
         raise InputError(
@@ -430,6 +442,19 @@ def read_regions(path: Path, regions: Sequence[str]) -> tuple[pd.DataFrame, list
     if found.missing:
         notes.append(f"{path.name} lacks regions, which are drawn without place: {listed(found.missing, 5)}.")
     return _node_table(path, table, found.positions, regions), notes
+
+
+def _check_places(path: Path, header: Sequence[str]) -> None:
+    """Refuse a node table that tells nothing of the regions, or half a place."""
+    axes = [[*(name for name in _axis_headers(axis) if name in header)] for axis in "xyz"]
+    if any(axes) and not all(axes):
+        lacking = listed([axis for axis, found in zip("xyz", axes, strict=True) if not found])
+        raise InputError(f"{path.name} has coordinates without {lacking}; x, y and z (mm, MNI) are needed, or none.")
+    if not any(axes) and not any(name in header for names in (_SIDES, _NETWORKS, _COLOURS) for name in names):
+        raise InputError(
+            f"{path.name} tells nothing of the regions but their names: none of the columns {', '.join(PLACE_COLUMNS)} "
+            f"is in it; it has {listed(header, 5)}. (A structural connectivity is given with --structural.)"
+        )
 
 
 def plain_regions(regions: Sequence[str]) -> pd.DataFrame:
@@ -449,18 +474,22 @@ def _node_table(
         return None if column is None else [None if k is None else column[k] for k in positions]
 
     xyz = np.full((len(regions), 3), np.nan)
-    axes = [take(axis, f"{axis}_mm", f"mni_{axis}", f"{axis}_mni") for axis in "xyz"]
+    axes = [take(*_axis_headers(axis)) for axis in "xyz"]
     for k, axis in enumerate(axes if None not in axes else []):
         xyz[:, k] = [_coordinate(path, cell) for cell in axis or []]
-    sides, colours = take("hemisphere", "hemi", "side"), take("color", "colour")
+    sides, colours = take(*_SIDES), take(*_COLOURS)
     return build_nodes(
         range(1, len(regions) + 1),
         list(regions),
         hemisphere=None if sides is None else [_side(side) for side in sides],
-        network=take("network", "community", "system"),
+        network=take(*_NETWORKS),
         xyz=xyz,
         color=None if colours is None else [c if re.fullmatch(r"#[0-9a-fA-F]{6}", c or "") else None for c in colours],
     )
+
+
+def _axis_headers(axis: str) -> tuple[str, ...]:
+    return axis, f"{axis}_mm", f"mni_{axis}", f"{axis}_mni"
 
 
 def _column(table: dict[str, list[str]], *headers: str) -> list[str] | None:

@@ -10,14 +10,16 @@ from bids_ai.report.model import Scalar, Table
 
 CHOICE = (
     "The simplest linear family whose held-out error is within one standard error of the best of them is kept; a "
-    "nonlinear one has to beat it by two. One that scores like ridge-var found nothing to add to it. Standard errors "
-    "(SE) are of the paired difference over contiguous blocks."
+    "nonlinear one has to beat it by two. From simple to complex: {order}. Standard errors (SE) are of the paired "
+    "difference over contiguous blocks."
 )
 REJECTED = "A nonlinear family is kept only where its held-out gain over ridge VAR is above one standard error."
 
 
 def families_table(heldout: Mapping[str, Any], title: str, *, section: str = "surrogate") -> Table | None:
-    """Return the families that were compared by held-out prediction, best first; None where one alone was fitted.
+    """Return the families that were compared by held-out prediction, the one kept first, then by their score.
+
+    None where one alone was fitted.
 
     Parameters
     ----------
@@ -29,34 +31,40 @@ def families_table(heldout: Mapping[str, Any], title: str, *, section: str = "su
         Of the report.
     """
     if heldout.get("families"):
-        rows = [_family(row) for row in sorted(heldout["families"], key=lambda row: -(row["heldout_r2"] or 0))]
-        return Table(title, _COLUMNS, rows, section, CHOICE)
+        families = heldout["families"]
+        ranked = sorted(families, key=lambda row: (not row["chosen"], -(row["heldout_r2"] or 0)))
+        order = ", ".join(str(row["family"]) for row in families)
+        return Table(title, _COLUMNS, [_family(row) for row in ranked], section, CHOICE.format(order=order))
     if heldout.get("rejected"):
         lost = heldout["rejected"]
-        rows = [
-            ["ridge-var", "linear", _with_error(heldout.get("r2"), heldout.get("r2_se")), "n/a", "yes"],
+        rows: list[list[Scalar]] = [
+            ["ridge-var", KEPT, "linear", _with_error(heldout.get("r2"), heldout.get("r2_se")), "n/a", ""],
             [
                 str(lost["family"]),
+                "no",
                 "nonlinear",
                 _with_error(lost.get("r2"), lost.get("r2_se")),
                 _with_error(_minus(lost.get("gain_over_linear")), lost.get("gain_over_linear_se")),
-                "no",
+                "no gain over the linear part" if not lost.get("gain_over_linear") else "",
             ],
         ]
         return Table(title, _COLUMNS, rows, section, REJECTED)
     return None
 
 
-_COLUMNS = ["Family", "Kind", "Held-out R² (SE)", "Short of the best (SE)", "Kept"]
+_COLUMNS = ["Family", "Kept", "Kind", "Held-out R² (SE)", "Behind the best (SE)", "Remark"]
+KEPT = "kept"
+"""In the second column of the row that was kept."""
 
 
 def _family(row: Mapping[str, Any]) -> list[Scalar]:
     return [
         str(row["family"]),
+        KEPT if row["chosen"] else "no",
         "linear" if row["linear"] else "nonlinear",
         _with_error(row["heldout_r2"], row["heldout_r2_se"]),
         _with_error(row["loss_against_best"], row["loss_against_best_se"]) if row["loss_against_best"] else "0",
-        "yes" if row["chosen"] else "no",
+        str(row.get("note") or ""),
     ]
 
 

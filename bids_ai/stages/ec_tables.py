@@ -14,13 +14,23 @@ from bids_ai import __version__
 from bids_ai.bids.files import read_json, write_json
 from bids_ai.bids.tables import write_relmat, write_table
 from bids_ai.errors import InputError
-from bids_ai.stages.ec_words import response_words
+from bids_ai.stages.ec_evidence import (
+    Q_LEVEL,
+    between_recordings,
+    edge_counts,
+    repeatability,
+    spectrum_warnings,
+    structural_used,
+    structural_words,
+)
+from bids_ai.stages.ec_words import edge_words, response_words
 from bids_ai.stages.sidecars import versions
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from bids_ai.effective.inference import EdgeInference
+    from bids_ai.surrogate.fit import FitResult
     from bids_ai.surrogate.fitted import FittedSurrogate
     from bids_ai.surrogate.recording import Recording
 
@@ -52,6 +62,8 @@ class Job:
         Node table in the order of the regions.
     notes, warnings : tuple of str
         How it was read, and what speaks against it; for the sidecar and the page.
+    model : str, optional
+        Fitted in place of that of the settings.
     """
 
     recording: Recording
@@ -59,6 +71,7 @@ class Job:
     nodes: pd.DataFrame
     notes: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+    model: str = ""
 
 
 @dataclass(frozen=True)
@@ -87,6 +100,8 @@ class Outcome:
     reasons: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
     facts: dict[str, Any] = field(default_factory=dict)
+    matrix: np.ndarray | None = None
+    regions: tuple[str, ...] = ()
 
 
 def run(jobs: Sequence[Job], settings: Settings, tell: Callable[[str], None] = lambda text: None) -> list[Outcome]:
@@ -107,7 +122,6 @@ def run(jobs: Sequence[Job], settings: Settings, tell: Callable[[str], None] = l
         In the order of the jobs.
     """
     from bids_ai.report.ec_page import write_overview
-    from bids_ai.surrogate.fit import fit_recordings
     from bids_ai.surrogate.fitted import FailedFit
 
     clear(settings.out_dir)
@@ -115,15 +129,7 @@ def run(jobs: Sequence[Job], settings: Settings, tell: Callable[[str], None] = l
         _planned(job, settings.out_dir if len(jobs) == 1 else settings.out_dir / job.recording.name) for job in jobs
     ]
     _write_run(settings, "running", outcomes)
-    tell(f"fitting {len(jobs)} recording(s) with {settings.model}")
-    results = fit_recordings(
-        [job.recording for job in jobs],
-        model=settings.model,
-        order_max=settings.order_max,
-        ensemble=settings.ensemble,
-        seed=settings.seed,
-        device=settings.device,
-    )
+    results = _fit(jobs, settings, tell)
     for k, (job, result) in enumerate(zip(jobs, results, strict=True)):
         folder = outcomes[k].folder
         if isinstance(result, FailedFit):
@@ -133,12 +139,48 @@ def run(jobs: Sequence[Job], settings: Settings, tell: Callable[[str], None] = l
             outcomes[k] = Outcome(job.recording.name, folder, "failed", reasons=(result.reason,))
         else:
             tell(f"{job.recording.name}: reading the responses of {result.family}")
-            outcomes[k] = _publish(job, result, folder, settings)
+            outcomes[k] = _publish(job, result, folder, settings, several=len(jobs) > 1)
         _write_run(settings, "running", outcomes)
     if len(jobs) > 1:
-        write_overview(settings.out_dir / "ec.html", outcomes, command=settings.command, version=__version__)
+        write_overview(
+            settings.out_dir / "ec.html",
+            outcomes,
+            command=settings.command,
+            version=__version__,
+            between=_between(outcomes),
+        )
     _write_run(settings, "done", outcomes)
     return outcomes
+
+
+def _fit(jobs: Sequence[Job], settings: Settings, tell: Callable[[str], None]) -> list[FitResult]:
+    """Fit all jobs, those of a model in one batch; in their order."""
+    from bids_ai.surrogate.fit import fit_recordings
+
+    found: dict[str, FitResult] = {}
+    models = [job.model or settings.model for job in jobs]
+    for model in dict.fromkeys(models):
+        batch = [job.recording for job, own in zip(jobs, models, strict=True) if own == model]
+        tell(f"fitting {len(batch)} recording{'s' * (len(batch) > 1)} with {model}")
+        fits = fit_recordings(
+            batch,
+            model=model,
+            order_max=settings.order_max,
+            ensemble=settings.ensemble,
+            seed=settings.seed,
+            device=settings.device,
+        )
+        found |= {recording.name: fit for recording, fit in zip(batch, fits, strict=True)}
+    return [found[job.recording.name] for job in jobs]
+
+
+def _between(outcomes: Sequence[Outcome]) -> tuple[list[str], np.ndarray]:
+    """Correlation of the effective connectivity of each recording with that of each other."""
+    fitted = [outcome for outcome in outcomes if outcome.matrix is not None]
+    return between_recordings(
+        {outcome.name: outcome.matrix for outcome in fitted if outcome.matrix is not None},
+        {outcome.name: outcome.regions for outcome in fitted},
+    )
 
 
 def made_here(folder: Path) -> bool:
@@ -191,14 +233,13 @@ def _write_run(settings: Settings, status: str, outcomes: Sequence[Outcome]) -> 
 # ---- one recording
 
 
-def _publish(job: Job, fitted: FittedSurrogate, folder: Path, settings: Settings) -> Outcome:
+def _publish(job: Job, fitted: FittedSurrogate, folder: Path, settings: Settings, *, several: bool) -> Outcome:
     from bids_ai.effective.inference import edge_inference
     from bids_ai.effective.perturbation import push
     from bids_ai.report.ec_page import write_page
     from bids_ai.surrogate import io
 
-    steps, notes = _horizon(job.recording, settings)
-    notes = (*job.notes, *notes)
+    steps = _horizon_steps(job.recording, settings.horizon_s)
     matrix = push(fitted, size_sd=PUSH_SD, horizon_steps=steps, device=_device_of(fitted))
     edges = edge_inference(fitted, horizon_steps=steps)
     folder.mkdir(parents=True, exist_ok=True)
@@ -206,10 +247,15 @@ def _publish(job: Job, fitted: FittedSurrogate, folder: Path, settings: Settings
     origin = _origin(job, settings)
     write_json(folder / "surrogate.json", {"Status": "fitted", "Fit": meta} | origin)
     baselines = _baselines(job, matrix, folder, settings, origin)
-    sidecar = _sidecar(job, fitted, matrix, edges, steps, notes, settings)
+    warnings = (
+        *fitted.warnings,
+        *spectrum_warnings(fitted, job.recording),
+        *_missing_intervals(job.recording.name, edges),
+    )
+    sidecar = _sidecar(job, fitted, matrix, edges, steps, warnings, settings)
     sidecar |= {"Baselines": baselines, "Evaluation": meta["evaluation"]} | origin
     _write_intervals(folder, edges, list(fitted.regions), sidecar)
-    figures = _figures(job, fitted, matrix, folder / "figures", sidecar)
+    figures = _figures(job, fitted, matrix, edges, folder / "figures", sidecar)
     write_relmat(folder / "ec_relmat.tsv", matrix, list(fitted.regions), sidecar)
     write_page(
         folder / "ec.html",
@@ -218,6 +264,7 @@ def _publish(job: Job, fitted: FittedSurrogate, folder: Path, settings: Settings
         name=job.recording.name,
         steps=_methods(fitted, sidecar, settings),
         version=__version__,
+        overview=settings.out_dir / "ec.html" if several else None,
     )
     held, free = fitted.evaluation["heldout"], fitted.evaluation["free_running"]
     return Outcome(
@@ -226,8 +273,14 @@ def _publish(job: Job, fitted: FittedSurrogate, folder: Path, settings: Settings
         "fitted",
         verdict=fitted.gate.verdict,
         reasons=fitted.gate.reasons,
-        warnings=fitted.warnings,
+        warnings=warnings,
+        matrix=matrix,
+        regions=job.recording.regions,
         facts={
+            "edges": edge_words(sidecar["Intervals"]),
+            "edges_below_q": sidecar["Intervals"]["EdgesBelowQ"],
+            "split_half_r": sidecar["Repeatability"]["SplitHalfR"],
+            "split_half_of": sidecar["Repeatability"]["Of"],
             "family": fitted.family,
             "n_regions": int(fitted.kept.sum()),
             "n_frames": job.recording.n_frames,
@@ -254,19 +307,33 @@ def _order_max(job: Job, settings: Settings) -> int:
     return settings.order_max or DEFAULT_ORDER_MAX[job.recording.modality]
 
 
-def _horizon(recording: Recording, settings: Settings) -> tuple[int, tuple[str, ...]]:
-    """Steps of the horizon; a note where the sampling does not allow the one asked for."""
+def _horizon_steps(recording: Recording, horizon_s: float | None) -> int:
     from bids_ai.effective.perturbation import horizon_steps
 
-    wanted = settings.horizon_s or default_horizon_s(recording.modality, recording.tr)
-    steps = horizon_steps(wanted, recording.tr)
-    got = steps * recording.tr
+    return horizon_steps(horizon_s or default_horizon_s(recording.modality, recording.tr), recording.tr)
+
+
+def horizon_notes(recording: Recording, horizon_s: float | None) -> list[str]:
+    """Say so where the sampling does not allow the horizon that was asked for, or the default one."""
+    wanted = horizon_s or default_horizon_s(recording.modality, recording.tr)
+    got = _horizon_steps(recording, horizon_s) * recording.tr
     if abs(got - wanted) <= 0.01 * wanted:
-        return steps, ()
-    return steps, (
+        return []
+    return [
         f"The horizon is {got:g} s instead of {wanted:g} s: whole steps of the sampling interval of "
-        f"{recording.tr:g} s, and one at least.",
-    )
+        f"{recording.tr:g} s, and one at least."
+    ]
+
+
+def _missing_intervals(name: str, edges: EdgeInference) -> tuple[str, ...]:
+    """Say among the warnings why there are no intervals, where there are none.
+
+    The advice to take the ridge VAR is for measures beside it; here it was taken.
+    """
+    if edges.method != "none":
+        return ()
+    notes = [note.removeprefix(f"{name}: ").replace(", or use the ridge VAR", "") for note in edges.notes]
+    return tuple(note if note.startswith("No intervals") else f"No intervals and no tests: {note}" for note in notes)
 
 
 def _origin(job: Job, settings: Settings) -> dict[str, Any]:
@@ -289,12 +356,13 @@ def _sidecar(
     matrix: np.ndarray,
     edges: EdgeInference,
     steps: int,
-    notes: Sequence[str],
+    warnings: Sequence[str],
     settings: Settings,
 ) -> dict[str, Any]:
     from bids_ai.effective.symmetry import describe
+    from bids_ai.surrogate.usable import usable_frames
 
-    symmetry = dict(describe(matrix))
+    symmetry, used = dict(describe(matrix)), structural_used(fitted, job.recording)
     return {
         "RelationshipMeasure": "effective connectivity (push)",
         "Directed": True,
@@ -309,9 +377,11 @@ def _sidecar(
         "ModelOrderMax": _order_max(job, settings),
         "ModelMembers": len(fitted.models),
         "StructuralConnectivity": job.recording.structural is not None,
+        "StructuralConnectivityUsed": used,
+        "StructuralConnectivityNote": structural_words(fitted, used),
         "Gate": {"Verdict": fitted.gate.verdict, "Reasons": list(fitted.gate.reasons)},
-        "Warnings": [*job.warnings, *fitted.warnings],
-        "Notes": list(notes),
+        "Warnings": [*job.warnings, *warnings],
+        "Notes": list(job.notes),
         "Selection": fitted.evaluation["heldout"].get("families"),
         "Symmetry": symmetry,
         "SelfSymmetry": symmetry["self_symmetry"],
@@ -319,12 +389,14 @@ def _sidecar(
             "File": "ec_intervals.tsv",
             "Method": edges.method,
             "Level": edges.level,
-            "Order": edges.order,
-            "Notes": list(edges.notes),
+            **edge_counts(fitted, edges),
+            "Notes": [] if edges.method == "none" else list(edges.notes),
         },
+        "Repeatability": repeatability(fitted),
         "Modality": job.recording.modality,
         "SamplingInterval": fitted.tr,
         "NumberOfFrames": job.recording.n_frames,
+        "NumberOfUsableFrames": int(usable_frames(fitted.series).sum()),
         "NumberOfRegions": len(fitted.regions),
         "RegionsWithoutData": dict(fitted.excluded),
         "Device": fitted.device,
@@ -394,7 +466,12 @@ def _baselines(
 
 
 def _figures(
-    job: Job, fitted: FittedSurrogate, matrix: np.ndarray, folder: Path, sidecar: dict[str, Any]
+    job: Job,
+    fitted: FittedSurrogate,
+    matrix: np.ndarray,
+    edges: EdgeInference,
+    folder: Path,
+    sidecar: dict[str, Any],
 ) -> dict[str, Path]:
     """Draw the figures and return those that were."""
     from bids_ai.connectome.functional import pearson
@@ -410,10 +487,11 @@ def _figures(
         pearson(fitted.series),
         pearson(simulated) if np.isfinite(simulated).all() else None,
         paths["fit"],
-        gate={"verdict": fitted.gate.verdict, "reasons": fitted.gate.reasons},
         model=fitted.family,
+        verdict=False,
     )
-    plot_relmat(matrix, job.nodes, paths["ec"], title=title, label=units, directed=True)
+    marks = edges.q < Q_LEVEL if sidecar["Intervals"]["EdgesTested"] else None
+    plot_relmat(matrix, job.nodes, paths["ec"], title="", label=units, directed=True, marks=marks, marked="q < .05")
     plot_ec_direction(matrix, paths["direction"], label="Effect")
     plot_strengths(matrix, job.nodes, paths["strengths"], label="Sum of absolute effects")
     if job.nodes[["x", "y", "z"]].notna().all(axis=1).any():
@@ -427,16 +505,21 @@ def _methods(fitted: FittedSurrogate, sidecar: dict[str, Any], settings: Setting
     from bids_ai.stages.ec_words import acts_on_neural_states
     from bids_ai.stages.methods import model_steps
 
+    used = sidecar["StructuralConnectivityUsed"]
+    # An sc-ridge without contrast is a ridge VAR, and is described as one.
+    family = "ridge-var" if fitted.family == "sc-ridge" and not used else fitted.family
     steps: list[dict[str, Any]] = [
         {"step": "ec_tables", "parameters": {"seed": settings.seed}, "tool": "bids_ai", "version": __version__},
         *model_steps(
-            fitted.family,
+            family,
             fitted.requested,
             len(fitted.models),
             sidecar["ModelOrderMax"],
             fitted.evaluation["heldout"],
         ),
     ]
+    if used is False:
+        steps.append({"step": "structural_unused", "parameters": {}})
     kind = (
         "neural" if acts_on_neural_states(fitted) else "haemodynamic" if sidecar["Modality"] == "bold" else "electric"
     )
@@ -444,5 +527,15 @@ def _methods(fitted: FittedSurrogate, sidecar: dict[str, Any], settings: Setting
     horizon = f"{sidecar['HorizonSeconds']:g}"
     steps.append({"step": step, "parameters": {"push_sd": PUSH_SD, "horizon_s": horizon}})
     if sidecar["Intervals"]["Method"] == "least-squares":
-        steps.append({"step": "edge_intervals", "parameters": {"order": sidecar["Intervals"]["Order"]}})
+        counted = {key: sidecar["Intervals"][key] for key in ("Order", "EdgesTested", "EdgesBelowQ")}
+        steps.append(
+            {
+                "step": "edge_intervals",
+                "parameters": {
+                    "order": counted["Order"],
+                    "tested": counted["EdgesTested"],
+                    "below": counted["EdgesBelowQ"],
+                },
+            }
+        )
     return steps

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -40,3 +41,10 @@ def response_words(fitted: FittedSurrogate) -> dict[str, Any]:
             "was pushed in the fitted surrogate at its newest lag (Neural Perturbational Inference)"
         ),
     }
+
+
+def edge_words(intervals: Mapping[str, Any]) -> str:
+    """Say how many edges are beyond chance; ``Intervals`` is that of the sidecar."""
+    if intervals["EdgesBelowQ"] is None:
+        return "no test of single edges"
+    return f"{intervals['EdgesBelowQ']} of {intervals['EdgesTested']} edges with q < {intervals['Q']:g}"

@@ -148,6 +148,20 @@ def test_matrix_names_source_and_target_only_when_directed(nodes, tmp_path):
     assert "the diagonal by definition" in plain
 
 
+def test_marked_cells_are_counted_and_drawn_at_their_place(nodes, tmp_path):
+    from matplotlib.figure import Figure
+
+    matrix, marks = np.ones((6, 6)), np.zeros((6, 6), bool)
+    marks[0, 1] = marks[4, 2] = True
+    common = {"title": "", "label": "l", "directed": True}
+    text = words(matrices.plot_relmat(matrix, nodes, tmp_path / "a.svg", marks=marks, marked="sure", **common))
+    assert "dots: sure (2)" in text
+    assert "dots" not in words(matrices.plot_relmat(matrix, nodes, tmp_path / "b.svg", **common))
+    axes = Figure().subplots()
+    matrices._draw_marks(axes, marks)
+    np.testing.assert_array_equal(axes.collections[0].get_offsets(), [[1.5, 0.5], [2.5, 4.5]])  # column, row
+
+
 def test_regions_without_data_are_counted():
     matrix = np.ones((4, 4))
     matrix[2] = matrix[:, 2] = np.nan
@@ -263,7 +277,7 @@ def test_fit_figure_says_scores_and_why_it_is_not_reliable(tmp_path):
     fc = np.corrcoef(np.random.default_rng(0).normal(size=(8, 40)))
     gate = {"verdict": "unreliable", "reasons": ("too few frames",)}
     text = words(surrogate.plot_surrogate_fit({"heldout": scores}, fc, fc, tmp_path / "f.svg", gate=gate, model="VAR"))
-    for expected in ("0.31", "−3.00", "VAR", "Persistence", "r = 1.00", "not reliable", "too few frames"):
+    for expected in ("0.31", "−3.00", "VAR", "Persistence", "r = 1.00", "unreliable", "too few frames"):
         assert expected in text
     assert "Ridge VAR" not in text  # no score of it was given
 
@@ -284,9 +298,27 @@ def test_fit_figure_without_simulation_or_verdict_says_so(tmp_path):
     assert "No verdict" in text
 
 
-def test_reliable_fit_is_called_passed(tmp_path):
-    text = words(surrogate.plot_surrogate_fit({"gate": {"verdict": "reliable"}}, None, None, tmp_path / "f.svg"))
-    assert "passed" in text
+def test_reliable_fit_is_called_reliable_unless_the_page_says_it(tmp_path):
+    told = {"gate": {"verdict": "reliable"}}
+    text = words(surrogate.plot_surrogate_fit(told, None, None, tmp_path / "f.svg"))
+    assert "Verdict: reliable." in text
+    silent = words(surrogate.plot_surrogate_fit(told, None, None, tmp_path / "f.svg", verdict=False))
+    assert "erdict" not in silent
+
+
+def test_a_bar_beyond_the_axis_is_marked_and_its_value_told(tmp_path):
+    scores = {"r2": 0.3, "r2_persistence": -0.9}
+    text = words(surrogate.plot_surrogate_fit({"heldout": scores}, None, None, tmp_path / "f.svg"))
+    assert "−0.90 (beyond the axis)" in text
+    scores["r2_persistence"] = -0.4
+    inside = words(surrogate.plot_surrogate_fit({"heldout": scores}, None, None, tmp_path / "f.svg"))
+    assert "beyond" not in inside
+
+
+def test_the_figure_tells_the_r_of_the_evaluation_where_there_is_one(tmp_path):
+    fc = np.corrcoef(np.random.default_rng(0).normal(size=(8, 40)))
+    text = words(surrogate.plot_surrogate_fit({"free_running": {"fc_r": 0.61}}, fc, fc, tmp_path / "f.svg"))
+    assert "r = 0.61" in text
 
 
 def test_fit_of_uneven_matrices_is_refused(tmp_path):

@@ -23,6 +23,7 @@ from bids_ai.report.figures.theme import (
     DIVERGING,
     INK,
     MISSING,
+    MUTED,
     SEQUENTIAL,
     new_figure,
     save_figure,
@@ -38,6 +39,8 @@ if TYPE_CHECKING:
 MAX_NAMES = 40
 #: The colour scale ends at this percentile of the absolute off-diagonal values: one outlier must not bleach the rest.
 SCALE_PERCENTILE = 99.0
+#: Edge of a drawn matrix in points, about: names and dots of cells have to fit it.
+MATRIX_POINTS = 400.0
 #: Edge of the embedded picture in pixels, at least: viewers that smooth small pictures must not blur the cells.
 PICTURE_PIXELS = 800
 
@@ -51,6 +54,8 @@ class RelmatPanel(NamedTuple):
     directed: bool
     diverging: bool = True
     vmax: float | None = None
+    marks: ArrayLike | None = None
+    marked: str = "marked"
 
 
 @styled
@@ -64,6 +69,8 @@ def plot_relmat(
     directed: bool,
     vmax: float | None = None,
     diverging: bool = True,
+    marks: ArrayLike | None = None,
+    marked: str = "marked",
 ) -> Path:
     """Draw one region x region matrix.
 
@@ -84,6 +91,10 @@ def plot_relmat(
         End of the colour scale; by default the 99th percentile of the absolute off-diagonal values.
     diverging : bool
         Scale from -vmax to vmax, white at 0; else from 0 to vmax.
+    marks : bool array (n_regions, n_regions), optional
+        Cells that get a dot, such as edges beyond chance.
+    marked : str
+        What a dot means.
 
     Raises
     ------
@@ -91,7 +102,8 @@ def plot_relmat(
         When the matrix is not square, or the node table is of another size.
     """
     figure = new_figure(width=8.4, height=8.0)
-    _draw_panel(figure.subplots(), RelmatPanel(matrix, title, label, directed, diverging, vmax), nodes)
+    panel = RelmatPanel(matrix, title, label, directed, diverging, vmax, marks, marked)
+    _draw_panel(figure.subplots(), panel, nodes)
     return save_figure(figure, out, tight=True)
 
 
@@ -132,10 +144,14 @@ def _draw_panel(axes: Axes, panel: RelmatPanel, nodes: pd.DataFrame) -> None:
     limit = panel.vmax or colour_limit(matrix)
     picture = _draw_cells(axes, matrix[np.ix_(order, order)], limit, panel.diverging)
     _draw_blocks(axes, nodes, order, hemispheres, blocks)
+    marks = None if panel.marks is None else np.asarray(panel.marks, bool)[np.ix_(order, order)]
+    if marks is not None:
+        _draw_marks(axes, marks)
     if panel.directed:
         axes.set_ylabel("Source region")
     across = ["Target region"] if panel.directed else []
-    axes.set_xlabel("\n".join([*across, *_missing_words(matrix)]))
+    dots = [] if marks is None else [f"dots: {panel.marked} ({int(marks.sum())})"]
+    axes.set_xlabel("\n".join([*across, *_missing_words(matrix), *dots]))
     axes.set_title(panel.title, pad=16)
     beyond = bool((np.abs(_off_diagonal(matrix)) > limit).any())
     extend = "neither" if not beyond else "both" if panel.diverging else "max"
@@ -154,7 +170,7 @@ def _draw_cells(axes: Axes, matrix: Array, limit: float, diverging: bool) -> Axe
     from matplotlib.patches import Rectangle
 
     n = len(matrix)
-    axes.add_patch(Rectangle((0, 0), n, n, facecolor=MISSING, edgecolor="#aab2bb", hatch="////", lw=0, zorder=0))
+    axes.add_patch(Rectangle((0, 0), n, n, facecolor=MISSING, edgecolor="#7d8793", hatch="////", lw=0, zorder=0))
     colours = colormaps[DIVERGING if diverging else SEQUENTIAL].with_extremes(bad=(0, 0, 0, 0))
     times = max(1, int(np.ceil(PICTURE_PIXELS / n)))
     cells = np.ma.masked_invalid(np.kron(matrix, np.ones((times, times))))
@@ -174,6 +190,22 @@ def _draw_cells(axes: Axes, matrix: Array, limit: float, diverging: bool) -> Axe
     return picture
 
 
+def _draw_marks(axes: Axes, marks: Array) -> None:
+    """Draw a dot, dark with a light rim, so that it is seen on every colour."""
+    rows, columns = np.nonzero(marks)
+    cell = MATRIX_POINTS / len(marks)
+    axes.scatter(
+        columns + 0.5,
+        rows + 0.5,
+        s=float(np.clip(0.42 * cell, 0.8, 6)) ** 2,
+        color=INK,
+        edgecolors="white",
+        lw=float(np.clip(0.06 * cell, 0.1, 0.7)),
+        zorder=3,
+        rasterized=len(rows) > 1500,
+    )
+
+
 def _draw_blocks(axes: Axes, nodes: pd.DataFrame, order: Array, hemispheres: list[Block], blocks: list[Block]) -> None:
     """Draw the network bars along both sides, lines between the groups, and their names."""
     n, colours = len(order), node_colours(nodes)
@@ -190,12 +222,25 @@ def _draw_blocks(axes: Axes, nodes: pd.DataFrame, order: Array, hemispheres: lis
         axes.axvline(block.first, color=INK, lw=1.0)
     if n <= MAX_NAMES:
         names = [str(nodes["name"].iloc[i]) for i in order]
-        axes.set_yticks(np.arange(n) + 0.5, names)
-        axes.set_xticks(np.arange(n) + 0.5, names, rotation=90)
+        size = min(10.0, 0.72 * MATRIX_POINTS / n)  # the height of a line is 1.2 of its size: names must not touch
+        axes.set_yticks(np.arange(n) + 0.5, names, fontsize=size)
+        axes.set_xticks(np.arange(n) + 0.5, names, rotation=90, fontsize=size)
+        _name_sides(axes, n, hemispheres)
     else:
         _name_blocks(axes, n, blocks if grouped else hemispheres, hemispheres)
     axes.tick_params(length=0, pad=14, axis="y")
     axes.tick_params(length=0, pad=5, axis="x")
+
+
+def _name_sides(axes: Axes, n: int, hemispheres: list[Block]) -> None:
+    """Name the hemispheres above the matrix and to its right."""
+    if len(hemispheres) < 2:
+        return
+    for block in hemispheres:
+        centre = (block.first + block.last) / 2
+        style: dict[str, Any] = {"fontsize": 10, "color": MUTED}
+        axes.text(centre, -0.035 * n, block.name, ha="center", va="bottom", **style)
+        axes.text(1.01 * n, centre, block.name, ha="left", va="center", rotation=-90, **style)
 
 
 def _name_blocks(axes: Axes, n: int, blocks: list[Block], hemispheres: list[Block]) -> None:

@@ -52,6 +52,7 @@ def plot_surrogate_fit(
     *,
     gate: Mapping[str, Any] | None = None,
     model: str = "Surrogate",
+    verdict: bool = True,
 ) -> Path:
     """Draw held-out prediction against its rivals, free-running FC against the recorded one, and the verdict.
 
@@ -68,6 +69,8 @@ def plot_surrogate_fit(
         ``verdict`` ("reliable" or "unreliable") and ``reasons``; by default ``evaluation["gate"]``, if there.
     model : str
         Name of the surrogate, for the bars.
+    verdict : bool
+        Write the verdict of the gate below; False where the page says it.
 
     Raises
     ------
@@ -75,10 +78,12 @@ def plot_surrogate_fit(
         When the two FC matrices differ in shape.
     """
     gate = gate if gate is not None else evaluation.get("gate")
-    figure = new_figure(width=10.0, height=4.6)
-    grid = figure.add_gridspec(2, 3, height_ratios=[4.0, _verdict_height(gate)], width_ratios=[0.95, 1.15, 1])
-    _draw_scores(figure.add_subplot(grid[0, 0]), evaluation.get("heldout", {}), model)
-    split, cloud = figure.add_subplot(grid[0, 1]), figure.add_subplot(grid[0, 2])
+    heldout, free = evaluation.get("heldout", {}), evaluation.get("free_running", {})
+    heights = [0.5 + 0.34 * max(2, len(_scored(heldout))), 3.6, *([_verdict_height(gate)] if verdict else [])]
+    figure = new_figure(width=8.4, height=sum(heights) + 0.9)
+    grid = figure.add_gridspec(len(heights), 2, height_ratios=heights, width_ratios=[1.12, 1])
+    _draw_scores(figure.add_subplot(grid[0, :]), heldout, model)
+    split, cloud = figure.add_subplot(grid[1, 0]), figure.add_subplot(grid[1, 1])
     if fc_empirical is None or fc_model is None:
         for axes in (split, cloud):
             quiet_axes(axes)
@@ -88,8 +93,9 @@ def plot_surrogate_fit(
         if observed.shape != simulated.shape:
             raise InputError(f"FC of the recording is {observed.shape}, of the surrogate {simulated.shape}.")
         _draw_split(split, observed, simulated)
-        _draw_cloud(cloud, observed, simulated)
-    _draw_verdict(figure.add_subplot(grid[1, :]), gate)
+        _draw_cloud(cloud, observed, simulated, free.get("fc_r"))
+    if verdict:
+        _draw_verdict(figure.add_subplot(grid[2, :]), gate)
     return save_figure(figure, out, tight=True)
 
 
@@ -153,7 +159,7 @@ def direction_words(ec: Array) -> str:
     if not np.isfinite(r):
         return "No pair of regions with effects both ways."
     return (
-        f"r(EC, EC transposed) = {signed(r)}; the antisymmetric part, which bears the direction,\n"
+        f"r(EC, EC transposed) = {signed(r)}; the antisymmetric part, which bears direction and noise,\n"
         f"holds {100 * share:.0f} % of the sum of squares. On the line: equal both ways."
     )
 
@@ -165,9 +171,9 @@ def _correlation(a: Array, b: Array) -> float:
 
 
 def _draw_scores(axes: Axes, heldout: Mapping[str, Any], model: str) -> None:
-    rows = [(key, model if key == "r2" else name) for key, name in PREDICTORS.items() if _number(heldout.get(key))]
-    if heldout.get("r2_linear") == heldout.get("r2"):  # the surrogate is that ridge VAR
-        rows = [row for row in rows if row[0] != "r2_linear"]
+    from matplotlib.ticker import MaxNLocator
+
+    rows = [(key, model if key == "r2" else PREDICTORS[key]) for key in _scored(heldout)]
     axes.set_title("Prediction of held-out frames", fontsize=11)
     if not rows:
         quiet_axes(axes)
@@ -177,7 +183,9 @@ def _draw_scores(axes: Axes, heldout: Mapping[str, Any], model: str) -> None:
         value = float(heldout[key])
         error = heldout.get("r2_se" if key == "r2" else f"gain_over_{key.removeprefix('r2_')}_se")
         axes.barh(place, max(value, LOWEST_R2), height=0.62, color=BLUE if key == "r2" else "#b8c1ca")
-        if _number(error):
+        if value < LOWEST_R2:
+            _mark_cut(axes, place)
+        elif _number(error):
             axes.errorbar(max(value, LOWEST_R2), place, xerr=float(error), color=INK, lw=1, capsize=3)  # type: ignore[arg-type]
         _write_score(axes, place, value, float(error) if _number(error) else 0.0)  # type: ignore[arg-type]
     values = [max(float(heldout[key]), LOWEST_R2) for key, _ in rows]
@@ -187,12 +195,31 @@ def _draw_scores(axes: Axes, heldout: Mapping[str, Any], model: str) -> None:
     axes.tick_params(axis="y", length=0)
     axes.invert_yaxis()
     axes.axvline(0, color=INK, lw=0.8)
-    axes.set_xlabel("Held-out R², one frame ahead\nbars: SE; of the rivals, SE of the difference", fontsize=10)
+    axes.xaxis.set_major_locator(MaxNLocator(6))
+    axes.set_xlabel(
+        "Held-out R², one frame ahead\n"
+        "whiskers: standard error; of the rivals, that of their difference to the surrogate",
+        fontsize=10,
+    )
+
+
+def _scored(heldout: Mapping[str, Any]) -> list[str]:
+    """Keys of the scores that are drawn; a ridge VAR is not its own rival."""
+    same = heldout.get("r2_linear") == heldout.get("r2")
+    return [key for key in PREDICTORS if _number(heldout.get(key)) and not (same and key == "r2_linear")]
+
+
+def _mark_cut(axes: Axes, place: int) -> None:
+    """Mark a bar that goes on beyond the axis."""
+    axes.plot(LOWEST_R2, place, marker="<", ms=9, color="#6b7480", clip_on=False, zorder=4)
 
 
 def _write_score(axes: Axes, place: int, value: float, error: float) -> None:
     end = value + error if value > 0 else 0.0
-    axes.annotate(signed(value), (end, place), xytext=(5, 0), textcoords="offset points", va="center", fontsize=10)
+    beyond = " (beyond the axis)" if value < LOWEST_R2 else ""
+    axes.annotate(
+        signed(value) + beyond, (end, place), xytext=(5, 0), textcoords="offset points", va="center", fontsize=10
+    )
 
 
 def _draw_split(axes: Axes, observed: Array, simulated: Array) -> None:
@@ -215,13 +242,14 @@ def _draw_split(axes: Axes, observed: Array, simulated: Array) -> None:
     )
     quiet_axes(axes)
     axes.set_title("Functional connectivity", fontsize=11)
-    axes.set_xlabel("below diagonal: recorded\nabove: free-running surrogate", fontsize=10)
-    bar = axes.figure.colorbar(picture, ax=axes, shrink=0.8, aspect=22, pad=0.02)
+    axes.set_xlabel("below the diagonal: recorded\nabove: free-running surrogate", fontsize=10)
+    bar = axes.figure.colorbar(picture, cax=axes.inset_axes((1.04, 0.0, 0.05, 1.0)))  # as tall as the matrix
     bar.set_label("Correlation", fontsize=10)
     bar.outline.set_visible(False)
 
 
-def _draw_cloud(axes: Axes, observed: Array, simulated: Array) -> None:
+def _draw_cloud(axes: Axes, observed: Array, simulated: Array, told: float | None = None) -> None:
+    """Draw free-running against recorded FC; with the r of the evaluation, over many chains, where it is given."""
     upper = np.triu_indices(len(observed), 1)
     x, y = observed[upper], simulated[upper]
     known = np.isfinite(x) & np.isfinite(y)
@@ -238,7 +266,8 @@ def _draw_cloud(axes: Axes, observed: Array, simulated: Array) -> None:
     axes.set_aspect("equal")
     axes.set_xlabel("Recorded FC (correlation)", fontsize=10)
     axes.set_ylabel("Free-running FC (correlation)", fontsize=10)
-    axes.set_title(f"Free-running FC, r = {signed(_correlation(x, y))}", fontsize=11)
+    r = float(told) if told is not None and np.isfinite(told) else _correlation(x, y)
+    axes.set_title(f"Free-running FC, r = {signed(r)}", fontsize=11)
 
 
 def _scatter(axes: Axes, x: Array, y: Array) -> None:
@@ -261,10 +290,12 @@ def _verdict_lines(gate: Mapping[str, Any] | None) -> list[str]:
         return ["No verdict was recorded for this fit."]
     reasons: Sequence[str] = gate.get("reasons") or ()
     if gate.get("verdict") == "reliable":
-        return ["Verdict: passed. Nothing in the checks of the fit speaks against reading its effective connectivity."]
-    lines = ["Verdict: not reliable. The effective connectivity of this fit should not be interpreted:"]
+        return [
+            "Verdict: reliable. Nothing in the checks of the fit speaks against reading its effective connectivity."
+        ]
+    lines = ["Verdict: unreliable. The effective connectivity of this fit should not be interpreted:"]
     for reason in reasons:
-        lines += textwrap.wrap(str(reason), 105, initial_indent="\N{BULLET} ", subsequent_indent="   ")
+        lines += textwrap.wrap(str(reason), 92, initial_indent="\N{BULLET} ", subsequent_indent="   ")
     return lines
 
 
