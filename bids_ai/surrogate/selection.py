@@ -12,10 +12,11 @@ from bids_ai.surrogate.prepare import PreparedRecording
 from bids_ai.surrogate.validation import heldout_scores, paired_gain
 
 AUTO = "auto"
-MAX_STATE_SPACE_REGIONS = 200
-"""Beyond, a spectral likelihood takes minutes per recording; the family can still be asked for by name."""
+MAX_LIKELIHOOD_REGIONS = 200
+"""Beyond, `ou` and `state-space`, whose likelihoods cost the cube of the regions hundreds of times, take many minutes
+per recording; they can still be asked for by name."""
 
-LINEAR = ("ou", "ridge-var")
+LINEAR = ("state-space", "sc-ridge", "ou", "ridge-var")
 NONLINEAR = ("local-nonlinear", "low-rank-rnn", "almost-linear", "mlp")
 """The families of `auto`, simplest first. A nonlinear one is the linear model plus a correction."""
 NONLINEAR_MARGIN_SE = 2.0
@@ -48,13 +49,17 @@ def candidates(recording: PreparedRecording) -> tuple[str, ...]:
 
     BOLD is taken through a haemodynamic response (state-space); a structural connectivity is used where there is one.
     """
-    first: list[str] = []
-    if recording.recording.modality == "bold" and recording.n_regions <= MAX_STATE_SPACE_REGIONS:
-        first.append("state-space")
-    if recording.recording.structural is not None:
-        first.append("sc-ridge")
-    slow = recording.recording.modality == "bold"  # the dynamics within a region are too fast to be seen
-    return (*first, *LINEAR, *(name for name in NONLINEAR if not (slow and name == "local-nonlinear")))
+    slow = recording.recording.modality == "bold"
+    left_out = set()
+    if not slow or recording.n_regions > MAX_LIKELIHOOD_REGIONS:
+        left_out.add("state-space")
+    if recording.n_regions > MAX_LIKELIHOOD_REGIONS:
+        left_out.add("ou")
+    if recording.recording.structural is None:
+        left_out.add("sc-ridge")
+    if slow:  # the dynamics within a region are too fast to be seen
+        left_out.add("local-nonlinear")
+    return tuple(name for name in (*LINEAR, *NONLINEAR) if name not in left_out)
 
 
 def select(

@@ -10,7 +10,7 @@ from bids_ai.surrogate.base import FamilyFit, FitSettings, HeldOut
 from bids_ai.surrogate.families.ridge_var import fit_ridge
 from bids_ai.surrogate.prepare import PreparedRecording, prepare
 from bids_ai.surrogate.recording import Recording
-from bids_ai.surrogate.selection import NO_GAIN, SC_UNUSED, Candidate, select
+from bids_ai.surrogate.selection import MAX_LIKELIHOOD_REGIONS, NO_GAIN, SC_UNUSED, Candidate, candidates, select
 from tests.surrogate.systems import coupling, linear_series
 
 SETTINGS = FitSettings(ensemble=1, seed=1, device=torch.device("cpu"))
@@ -42,3 +42,22 @@ def test_a_correction_that_stayed_at_zero_is_called_no_gain(fitted):
     _, table = select(recording, fits, linear)
     assert [row["note"] for row in table] == ["", NO_GAIN, ""]
     assert np.isfinite([row["heldout_r2"] for row in table]).all()
+
+
+@pytest.mark.parametrize(
+    ("n_regions", "modality", "with_sc", "left_out"),
+    [
+        (5, "bold", False, {"sc-ridge", "local-nonlinear"}),
+        (5, "bold", True, {"local-nonlinear"}),
+        (5, "eeg", True, {"state-space"}),
+        (MAX_LIKELIHOOD_REGIONS + 1, "bold", True, {"state-space", "ou", "local-nonlinear"}),
+    ],
+)
+def test_families_that_suit_a_recording_are_tried(n_regions, modality, with_sc, left_out):
+    rng = np.random.default_rng(1)
+    structural = rng.random((n_regions, n_regions)) * (1 - np.eye(n_regions)) if with_sc else None
+    names = tuple(f"r{i}" for i in range(n_regions))
+    series = rng.standard_normal((60, n_regions))
+    recording = prepare(Recording("r", (series,), 2.0, names, structural=structural, modality=modality), 2, 5)
+    every = {"state-space", "sc-ridge", "ou", "ridge-var", "local-nonlinear", "low-rank-rnn", "almost-linear", "mlp"}
+    assert set(candidates(recording)) == every - left_out
