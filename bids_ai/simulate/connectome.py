@@ -18,6 +18,9 @@ CHANCE_LENGTH_MM = 50.0
 WEIGHT_LENGTH_MM = 40.0
 #: Standard deviation of the logarithm of the weight of a bundle, distance apart.
 WEIGHT_LOG_SD = 0.8
+#: Chance of a bundle between the hemispheres relative to one within, partners apart: the callosum has room for few, and
+#: joins mostly homotopic places. Hofer & Frahm 2006, doi:10.1016/j.neuroimage.2006.05.044.
+CROSSING = 0.2
 #: Share of the bundles that conduct one way only; the others divide their weight unevenly.
 ONE_WAY = 0.3
 #: A bundle is longer than the straight line between the centroids; the length before a curve is known.
@@ -108,10 +111,12 @@ def group_connectome(
     paired = np.flatnonzero(homotopic >= 0)
     partners[paired, homotopic[paired]] = True
     partners |= partners.T
-    joined = _joined(distance, partners, round(density * len(upper[0])), rng)
+    side = np.sign(centroids_mm[:, 0])
+    chance = np.exp(-distance / CHANCE_LENGTH_MM) * np.where(side[:, None] * side < 0.0, CROSSING, 1.0)
+    joined = _joined(distance, chance, partners, round(density * len(upper[0])), rng)
 
     weight = np.exp(-distance / WEIGHT_LENGTH_MM) * _symmetric(rng.lognormal(0.0, WEIGHT_LOG_SD, (n, n)))
-    strong = np.quantile(weight[joined], 0.9)
+    strong = np.quantile(weight[joined], 0.8)
     weight = np.where(partners, strong * _symmetric(rng.lognormal(0.0, 0.2, (n, n))), weight)
     weight = np.where(joined, weight, 0.0)
     weights = weight * _shares(n, partners, rng)
@@ -162,9 +167,9 @@ def individual_connectome(
 
 
 def _joined(
-    distance: Array, partners: NDArray[np.bool_], n_bundles: int, rng: np.random.Generator
+    distance: Array, likely: Array, partners: NDArray[np.bool_], n_bundles: int, rng: np.random.Generator
 ) -> NDArray[np.bool_]:
-    """Symmetric support: partners and nearest neighbours first, then pairs drawn by distance."""
+    """Symmetric support: partners and nearest neighbours first, then pairs drawn by their chance."""
     n = len(distance)
     joined = partners.copy()
     apart = distance + np.diag(np.full(n, np.inf))
@@ -172,7 +177,7 @@ def _joined(
     joined[np.arange(n), nearest] = True
     joined |= joined.T
     upper = np.triu_indices(n, 1)
-    chance = np.where(joined[upper], 0.0, np.exp(-distance[upper] / CHANCE_LENGTH_MM))
+    chance = np.where(joined[upper], 0.0, likely[upper])
     n_more = min(n_bundles - int(np.count_nonzero(joined[upper])), int(np.count_nonzero(chance)))
     if n_more > 0:
         drawn = rng.choice(len(chance), n_more, replace=False, p=chance / chance.sum())
