@@ -3,7 +3,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bids_ai.simulate import head, parcels, phantom, warp
+from bids_ai.simulate import bundles, connectome, head, parcels, phantom, warp
 from bids_ai.simulate.demo import write_demo_dataset
 
 
@@ -32,3 +32,27 @@ def small_parcels() -> parcels.Parcels:
 @pytest.fixture(scope="session")
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_demo_dataset(tmp_path_factory.mktemp("simulate") / "tiny", seed=1, size="tiny")
+
+
+@pytest.fixture(scope="session")
+def fine_brain() -> head.TemplateBrain:
+    """Fine enough for white matter to hang together."""
+    return head.load_template_brain(2.0)
+
+
+@pytest.fixture(scope="session")
+def bundle_parcels() -> parcels.Parcels:
+    return parcels.template_parcels(10)
+
+
+@pytest.fixture(scope="session")
+def bundle_group(bundle_parcels: parcels.Parcels) -> connectome.Connectome:
+    centroids, homotopic = bundle_parcels.centroids_mm, bundle_parcels.homotopic
+    return connectome.group_connectome(centroids, homotopic, np.random.default_rng(1), density=0.3)
+
+
+@pytest.fixture(scope="session")
+def laid_bundles(
+    fine_brain: head.TemplateBrain, bundle_parcels: parcels.Parcels, bundle_group: connectome.Connectome
+) -> bundles.Bundles:
+    return bundles.make_bundles(fine_brain, bundle_parcels, bundle_group, np.random.default_rng(2))
