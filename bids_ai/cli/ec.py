@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, NoReturn, TypeVar
 
 from bids_ai.errors import BidsAiError, InputError, UsageError
 
@@ -54,6 +54,7 @@ NEEDS_STRUCTURAL = ("sc-ridge", "neural-mass")
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of ``bids-ai ec``."""
     parser.description = str(parser.description) + "\n" + _DESCRIPTION
+    parser.error = _misread  # type: ignore[method-assign]  # a sentence instead of all options
     parser.add_argument("signals", nargs="+", type=Path, metavar="SIGNALS", help="tables of signals, time x region")
     parser.add_argument("--tr", type=float, metavar="SECONDS", help="sampling interval of all tables (needed)")
     parser.add_argument("--out-dir", type=Path, metavar="DIR", help="folder for the results, made if absent (needed)")
@@ -97,6 +98,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument("--seed", "--random-seed", type=int, default=1, metavar="N", help="one seed for everything (1)")
     group.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="where it is fitted (auto)")
+
+
+def _misread(message: str) -> NoReturn:
+    """Refuse what argparse cannot read."""
+    raise UsageError(f"{message}. See bids-ai ec --help for the options.")
 
 
 @dataclass

@@ -1,3 +1,4 @@
+import html
 import io
 import re
 from contextlib import redirect_stderr, redirect_stdout
@@ -114,7 +115,7 @@ def test_cuda_without_a_gpu(tmp_path, signals):
 
 
 TABLES = {
-    "one frame": ("a\tb\n1\t2\n", "1 frame is too few: a fit with up to 3 lags needs at least 23, or with --order-max 1 21"),
+    "one frame": ("a\tb\n1\t2\n", "1 frame is too few: a fit with up to 3 lags needs at least 23, or"),
     "infinite": ("a\tb\n1\t2\ninf\t3\n2\t5\n", "infinite values in a"),
     "text": ("a\tb\n1\t2\n3\tbad\n", "columns with text instead of numbers: b (line 3: 'bad')"),
     "repeated": ("a\tb\ta\n1\t2\t4\n3\t4\t5\n", "region names must be unique; repeated: a"),
@@ -139,6 +140,119 @@ def test_tables_that_cannot_be_used(tmp_path, fault):
     path = tmp_path / "bad.tsv"
     path.write_text(text)
     assert words in refused(tmp_path, path, "--tr", 2)
+
+
+def turned(tmp_path: Path, header: list[str] | None, names: bool, n_frames: int = 30) -> Path:
+    """Region x time, with or without a header and a first column of names."""
+    frame = pd.DataFrame(series(n_frames).T, index=NAMES, columns=header or range(n_frames))
+    frame.to_csv(tmp_path / "turned.tsv", sep="\t", header=header is not None, index=names)
+    return tmp_path / "turned.tsv"
+
+
+FRAMES = {
+    "t0": [f"t{k}" for k in range(30)],
+    "frame_1": [f"frame_{k + 1}" for k in range(30)],
+    "times": [f"{0.72 * k:.2f}" for k in range(30)],
+}
+
+
+@pytest.mark.parametrize("header", [*FRAMES, None])
+def test_a_transposed_table_with_names_is_refused_with_the_way_out(tmp_path, header):
+    err = refused(tmp_path, turned(tmp_path, FRAMES.get(header or ""), names=True), "--tr", 2)
+    assert "turned.tsv is transposed" in err
+    call_ = re.search(r"(pd\.read_csv\(.*\)\.T)\.to_csv\(", err)
+    assert call_
+    text = call_[1].replace("'turned.tsv'", repr(str(tmp_path / "turned.tsv")))
+    back = eval(text, {"pd": pd})  # the way out leads out
+    assert list(back.columns) == NAMES
+    np.testing.assert_allclose(back.to_numpy(), series(30))
+
+
+@pytest.mark.parametrize("header", ["t0", "frame_1"])
+def test_a_transposed_table_without_names_is_refused_by_its_header(tmp_path, header):
+    err = refused(tmp_path, turned(tmp_path, FRAMES[header], names=False), "--tr", 2)
+    assert "is transposed: its header names frames" in err
+    assert "Put the names of the regions into its header" in err
+
+
+def test_a_transposed_table_whose_header_counts_is_refused(tmp_path):
+    err = refused(tmp_path, turned(tmp_path, [str(k) for k in range(30)], names=False), "--tr", 2)
+    assert "its header counts to 29 over 6 lines of numbers" in err
+
+
+def test_bare_numbers_are_told_by_their_shape(tmp_path):
+    err = refused(tmp_path, turned(tmp_path, None, names=False), "--tr", 2)
+    assert "6 lines of 30 numbers, and a line must be a frame, a column a region: if it is region x time" in err
+
+
+def test_a_transposed_array_is_refused(tmp_path):
+    np.save(tmp_path / "x.npy", series(30).T)
+    assert "shape (6, 30), read as 6 frames of 30 regions: it looks transposed" in refused(
+        tmp_path, tmp_path / "x.npy", "--tr", 2
+    )
+
+
+def test_electrodes_and_networks_are_no_frames(tmp_path):
+    names = ["T7", "T8", "TP9", "TP10", "Vol1", "Timeless"]
+    assert read_signals(table(tmp_path / "x.tsv", series(30), names)).names == names
+
+
+def test_a_short_recording_is_told_how_long_it_must_be(tmp_path):
+    short = table(tmp_path / "short.tsv", series(22))
+    err = refused(tmp_path, short, "--tr", 2)
+    assert "short: 22 frames are too few: a fit with up to 3 lags needs at least 23, or with --order-max 1 21" in err
+    assert err.count("short") == 1
+    code, _, err = call(
+        *(short, "--tr", 2, "--order-max", 1, "--model", "ridge-var", "--baselines", "none"),
+        *("--out-dir", tmp_path / "one"),
+    )
+    assert code == 0, err
+    holes = series(30)
+    holes[10:20] = np.nan
+    err = refused(tmp_path, table(tmp_path / "holes.tsv", holes), "--tr", 2)
+    assert "30 frames are too few (20 usable)" in err
+
+
+def test_a_folder_is_called_one(tmp_path):
+    assert f"{tmp_path} is a folder; give the tables in it" in refused(tmp_path, tmp_path, "--tr", 2)
+
+
+def test_an_order_of_zero_is_told_once(tmp_path, signals):
+    err = refused(tmp_path, signals, "--tr", 2, "--order-max", 0)
+    assert err.count("\n  - ") == 1
+
+
+def test_a_name_like_no_model_gets_no_guess(tmp_path, signals):
+    err = refused(tmp_path, signals, "--tr", 2, "--model", "foo")
+    assert "Did you mean" not in err
+    assert "ridge-var, ou, state-space" in err
+
+
+def test_an_option_cut_short_is_told_in_one_sentence(tmp_path, signals):
+    code, _, err = call(signals, "--tr", 2, "--struct", "sc.tsv", "--out-dir", tmp_path / "out")
+    assert code == 2
+    assert "ambiguous option: --struct could match --structural" in err
+    assert "See bids-ai ec --help" in err
+    assert "usage:" not in err
+
+
+def test_what_is_written_down_twice_agrees():
+    """Literals that spare --help and refusals the import of torch."""
+    from bids_ai.cli import ec, ec_checks
+    from bids_ai.effective import inference
+    from bids_ai.surrogate import gate, registry
+
+    assert tuple(registry.FAMILIES) == ec.MODELS
+    assert gate.MIN_SAMPLES_PER_REGION == ec_checks.MIN_SAMPLES_PER_REGION
+    assert inference.SAMPLES_PER_COEFFICIENT == ec_checks.MIN_SAMPLES_PER_COEFFICIENT
+
+
+def test_help_names_the_models_and_a_line_of_nodes():
+    code, out, _ = call("--help")
+    assert code == 0
+    flat = " ".join(out.split()).replace("- ", "-")  # argparse breaks lines at hyphens
+    for words in ("low-rank-rnn", "Precentral_L -39 -6 51 L Motor", "unreliable fit is no fault of the run"):
+        assert words in flat
 
 
 def test_all_faults_come_in_one_message(tmp_path, signals):
@@ -282,6 +396,21 @@ def test_regions_with_coordinates(tmp_path):
     assert "lacks regions, which are drawn without place: LH_Vis_1" in notes[0]
     with pytest.raises(InputError, match="is of another atlas: 4 of 4 regions"):
         read_regions(tmp_path / "nodes.csv", ["a", "b", "c", "d"])
+
+
+@pytest.mark.parametrize(
+    ("header", "words"),
+    [
+        ("name", "tells nothing of the regions but their names"),
+        ("name,Precentral_L", "none of the columns x, y, z, hemisphere, network, color is in it"),
+        ("name,x,y", "has coordinates without z"),
+    ],
+)
+def test_a_node_table_that_places_nothing_is_refused(tmp_path, header, words):
+    cells = ",1" * header.count(",")
+    (tmp_path / "nodes.csv").write_text(header + "\n" + "".join(f"{name}{cells}\n" for name in NAMES))
+    with pytest.raises(InputError, match=words):
+        read_regions(tmp_path / "nodes.csv", NAMES)
 
 
 # ---- tables that are read
@@ -490,7 +619,7 @@ def test_a_huge_model_on_a_small_scan_is_unreliable_and_says_so_first(tmp_path):
         *("--baselines", "granger", "--out-dir", tmp_path / "out"),
     )
     assert code == 0
-    assert "UNRELIABLE  small: npi-mlp; no test of single edges; its effective connectivity should not be interpreted:" in err
+    assert "UNRELIABLE  small: npi-mlp; no test of single edges; its effective connectivity should not be" in err
     told = read_json(tmp_path / "out" / "ec_relmat.json")
     assert told["Gate"]["Verdict"] == "unreliable"
     page = (tmp_path / "out" / "ec.html").read_text()
@@ -593,6 +722,179 @@ def test_a_run_file_cannot_make_us_delete_elsewhere(tmp_path, signals):
 
     clear(out)
     assert (other / "ec.html").read_text() == "mine"
+
+
+def fit(tmp_path: Path, values: np.ndarray, *options: object, names: list[str] = NAMES) -> tuple[dict, str, str]:
+    """Fit a ridge VAR, and return the sidecar, the page and what was said."""
+    code, _, err = call(
+        *(table(tmp_path / "x.tsv", values, names), "--tr", 2, "--baselines", "none", "--device", "cpu"),
+        *("--out-dir", tmp_path / "out", *(() if "--model" in options else ("--model", "ridge-var")), *options),
+    )
+    assert code == 0, err
+    return read_json(tmp_path / "out" / "ec_relmat.json"), (tmp_path / "out" / "ec.html").read_text(), err
+
+
+def plain(page: str) -> str:
+    return " ".join(html.unescape(re.sub("<[^>]+>", " ", page)).split())
+
+
+def test_edges_beyond_chance_are_counted_first_with_what_the_count_rests_on(tmp_path):
+    told, page, err = fit(tmp_path, series(400), "--order-max", 1)
+    edges, intervals = read_table(tmp_path / "out" / "ec_intervals.tsv"), told["Intervals"]
+    assert intervals["EdgesTested"] == 30
+    assert intervals["EdgesBelowQ"] == (edges["q"] < 0.05).sum() >= 6  # those of the ring
+    assert intervals["SamplesPerCoefficient"] == pytest.approx(399 / 6, abs=0.01)
+    count = f"{intervals['EdgesBelowQ']} of 30"
+    assert f"RELIABLE  x: ridge-var; {count} edges with q < 0.05" in err
+    assert f"Edges with q < .05 {count} VAR(1), 66.5 samples per coefficient" in plain(page)
+    assert page.index("Edges with q") < page.index("Held-out R²")
+    assert f"dots: q &lt; .05 ({intervals['EdgesBelowQ']})" in (tmp_path / "out" / "figures" / "ec.svg").read_text()
+    assert f"{count} edges had q &lt; 0.05" in page  # in the methods text
+
+
+def test_the_page_says_what_the_fit_does_not_prove(tmp_path):
+    told, page, _ = fit(tmp_path, series(400))
+    free, text = told["Evaluation"]["free_running"], plain(page)
+    assert f"the innovations alone give {free['innovation_fc_r']:.2f}; in-sample, no evidence of direction" in text
+    assert "near 0 is no proof of one, since noise gives that too" in text
+    assert "no method that we know recovers direction from the signals alone" in text
+    assert "Which number to report." in text
+    half = told["Repeatability"]
+    assert half["SplitHalfR"] > 0.8
+    assert half["WholeRecording"] == pytest.approx(2 * half["SplitHalfR"] / (1 + half["SplitHalfR"]))
+    for name in ("ec_relmat.tsv", "ec_intervals.tsv"):
+        assert f'href="./{name}"' in page
+
+
+def test_split_half_of_another_family_is_that_of_ridge_var_and_labelled(tmp_path):
+    told, page, _ = fit(tmp_path, series(150), "--model", "ou")
+    assert told["Model"] == "ou"
+    assert told["Repeatability"]["Of"] == "ridge-var"
+    assert 0 < told["Repeatability"]["SplitHalfR"] < 1
+    assert "halves of the recording, ridge-var; about" in page
+
+
+def test_an_sc_that_does_not_help_is_not_used_and_all_say_so(tmp_path):
+    """An SC whose only strong connections are where there is no coupling."""
+    wrong = np.where(WEIGHTS == 0, 9.0, 0.01)
+    np.fill_diagonal(wrong, 0)
+    sc = structural(tmp_path / "sc.tsv", wrong)
+    told, page, _ = fit(tmp_path, series(400), "--model", "sc-ridge", "--structural", sc)
+    assert told["StructuralConnectivity"] is True
+    assert told["StructuralConnectivityUsed"] is False
+    words = "tried and not used: it does not help to predict this recording"
+    assert words in told["StructuralConnectivityNote"]
+    assert words in page
+    assert "Structural connectivity not used" in plain(page)
+    assert "is not part of the model that was kept" in page
+    assert "weaker where the structural connectivity" not in page
+
+
+def test_an_sc_that_helps_is_called_used(tmp_path):
+    sc = structural(tmp_path / "sc.tsv", np.where(WEIGHTS != 0, 9.0, 0.01))
+    told, page, _ = fit(tmp_path, series(60, seed=3), "--model", "sc-ridge", "--structural", sc)
+    assert told["StructuralConnectivityUsed"] is True
+    assert "The structural connectivity given was used (contrast" in page
+    assert "weaker where the structural connectivity" in page
+
+
+def test_a_model_that_reads_no_sc_says_so(full):
+    told = read_json(full[0] / "out" / "ec_relmat.json")
+    assert told["StructuralConnectivityUsed"] is False
+    assert told["StructuralConnectivityNote"].endswith("ridge-var does not read one.")
+
+
+@pytest.mark.parametrize(("decay", "warned"), [(0.0, True), (0.9, False)])
+def test_bold_that_is_mostly_fast_is_warned_of_everywhere(tmp_path, decay, warned):
+    """White noise has 60 % of its power above 0.1 Hz at a TR of 2 s, an AR(1) of .9 under 10 %."""
+    told, page, err = fit(tmp_path, linear_series(decay * np.eye(6), 400, 1))
+    words = "of the power lies above 0.1 Hz"
+    assert (words in err, words in page, words in " ".join(told["Warnings"])) == (warned,) * 3
+    assert ("slice timing" in err) == warned
+
+
+def test_share_of_fast_power_of_sines():
+    from bids_ai.stages.ec_evidence import fast_share
+
+    t = 2.0 * np.arange(400)[:, None]
+    slow, fast = np.sin(2 * np.pi * 0.03 * t), np.sin(2 * np.pi * 0.17 * t)
+    assert fast_share(slow, 2.0) == pytest.approx(0, abs=0.01)
+    assert fast_share(np.sqrt(3) * fast + slow, 2.0) == pytest.approx(0.75, abs=0.02)  # power goes by the square
+    assert np.isnan(fast_share(slow, 6.0))  # the Nyquist frequency is under 0.1 Hz
+
+
+def test_the_same_column_twice_is_warned_of(tmp_path):
+    values = series(200)
+    values[:, 3] = values[:, 1]
+    told, page, err = fit(tmp_path, values)
+    words = "Columns that hold the same signal: LH_Vis_2 and RH_Vis_2 (|r| above 0.999)"
+    assert words in err
+    warnings = " ".join(told["Warnings"])
+    assert words in warnings
+    assert "No intervals and no tests: some regions are linear combinations of others" in warnings
+    assert "use the ridge VAR" not in plain(page)
+    assert "Edges with q < .05 no test" in plain(page)
+
+
+def test_removal_of_the_global_signal_is_warned_of(tmp_path):
+    values = series(200)
+    _, _, err = fit(tmp_path, values - values.mean(axis=1, keepdims=True))
+    assert "Some column is a sum of the others, as after removal of the mean over regions" in err
+
+
+def test_frames_without_values_are_counted_out(tmp_path):
+    values = series(200)
+    values[50:56] = np.nan
+    told, page, _ = fit(tmp_path, values)
+    assert (told["NumberOfUsableFrames"], told["NumberOfFrames"]) == (194, 200)
+    assert "was fitted to 194 usable of 200 frames" in page
+
+
+def test_a_horizon_below_a_sample_is_told_before_the_fit(tmp_path):
+    told, _, err = fit(tmp_path, series(100), "--horizon", 0.001)
+    assert told["Notes"] == [
+        "The horizon is 2 s instead of 0.001 s: whole steps of the sampling interval of 2 s, and one at least."
+    ]
+    assert err.index(told["Notes"][0]) < err.index("fitting 1 recording")
+
+
+def test_few_frames_for_many_regions_take_the_short_way(tmp_path):
+    values = np.random.default_rng(0).standard_normal((40, 30))
+    told, _, err = fit(tmp_path, values, "--model", "auto", names=[f"r{k}" for k in range(30)])
+    assert told["Model"] == "ridge-var"
+    assert told["Gate"]["Verdict"] == "unreliable"
+    assert "40 frames are fewer than 2 for each of 30 regions" in err
+    assert "fitting mlp" not in err
+
+
+def test_each_family_is_announced(tmp_path):
+    _, _, err = fit(tmp_path, series(100), "--model", "ou")
+    assert re.search(r"\d\d:\d\d:\d\d fitting ou \(1 recording\(s\)\)", err)
+
+
+def test_recordings_are_compared_with_each_other_by_names(batch):
+    out, _ = batch
+    page = (out / "ec.html").read_text()
+    good, holes = (read_relmat(out / name / "ec_relmat.tsv")[0] for name in ("good", "holes"))
+    both = np.isfinite(good) & np.isfinite(holes)
+    r = np.corrcoef(good[both], holes[both])[0, 1]
+    assert f"<td>good</td><td>–</td><td>{r:.2f}</td>" in page
+    assert "what recordings share without the brain" in page
+    assert 'href="./../ec.html"' in (out / "good" / "ec.html").read_text()
+
+
+def test_agreement_is_over_shared_regions_in_any_order():
+    from bids_ai.stages.ec_evidence import between_recordings
+
+    matrix = np.random.default_rng(0).standard_normal((5, 5))
+    order = [3, 0, 4, 1]
+    part = matrix[np.ix_(order, order)]
+    names = {"all": tuple("abcde"), "part": tuple("daeb"), "other": tuple("vwxyz")}
+    recordings, r = between_recordings({"all": matrix, "part": part, "other": matrix}, names)
+    assert recordings == ["all", "part", "other"]
+    assert r[0, 1] == r[1, 0] == pytest.approx(1)
+    assert np.isnan(r[2, :2]).all()
+    assert between_recordings({"all": matrix, "part": part.T}, names)[1][0, 1] < 0.9
 
 
 # ---- real data
