@@ -1,0 +1,251 @@
+"""Structural connectivity: time and memory of the matrix step, and a generated subject against its true connectome.
+
+    python benchmarks/structural.py matrix [--streamlines 1000000] [--regions 200]
+    python benchmarks/structural.py subject [--size small|full] [--regions 24] [--streamlines 50000]
+        [--engine dipy|mrtrix3] [--threads 2] [--seed 1]
+
+`subject` makes a diffusion series without motion and distortion on an oblique grid, as perfect preprocessing would
+leave it, with the true tissue maps and parcels. Nothing of the truth enters the fit. Nothing is downloaded.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+from scipy import stats
+
+from bids_ai.bids.gradients import check_gradients
+from bids_ai.connectome.diffusion_models import fit_orientations
+from bids_ai.connectome.fixels import find_fixels
+from bids_ai.connectome.streamline_weights import fit_weights
+from bids_ai.connectome.streamlines import Streamlines
+from bids_ai.connectome.structural import split_reliability, structural_connectome
+from bids_ai.connectome.tractography import FibreField, TrackingSettings, track
+from bids_ai.preprocess.gradients import CANDIDATES, Reorientation, check_orientation, reorient
+
+
+def parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    commands = parser.add_subparsers(dest="command", required=True)
+    matrix = commands.add_parser("matrix")
+    matrix.add_argument("--streamlines", type=int, default=1_000_000)
+    matrix.add_argument("--regions", type=int, default=200)
+    subject = commands.add_parser("subject")
+    subject.add_argument("--size", default="small")
+    subject.add_argument("--regions", type=int, default=24)
+    subject.add_argument("--streamlines", type=int, default=50_000)
+    subject.add_argument("--engine", default="dipy")
+    subject.add_argument("--threads", type=int, default=2)
+    subject.add_argument("--seed", type=int, default=1)
+    return parser.parse_args()
+
+
+def peak_gb() -> float:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+
+
+@contextmanager
+def timed(name: str, seconds: dict[str, float]) -> Iterator[None]:
+    start = time.perf_counter()
+    yield
+    seconds[name] = round(time.perf_counter() - start, 2)
+
+
+def arcs(n: int, rng: np.random.Generator) -> Streamlines:
+    """Streamlines of 20 to 100 points, 1 mm apart, bowed, within a head of 2 mm voxels."""
+    sizes = rng.integers(20, 101, n)
+    offsets = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
+    points = np.empty((offsets[-1], 3), np.float32)
+    for start in range(0, n, 20_000):
+        part = slice(start, start + 20_000)
+        own = sizes[part]
+        place = np.concatenate([np.arange(size, dtype=np.float32) for size in own])
+        owner = np.repeat(np.arange(len(own)), own)
+        way, bow = rng.standard_normal((2, len(own), 3)).astype(np.float32)
+        way /= np.linalg.norm(way, axis=1, keepdims=True)
+        centre = rng.normal(90, 20, (len(own), 3)).astype(np.float32)
+        along = (place - own[owner] / 2)[:, None]
+        rows = slice(offsets[start], offsets[start] + len(place))
+        points[rows] = centre[owner] + along * way[owner] + 0.003 * along**2 * bow[owner]
+    return Streamlines(points, offsets)
+
+
+def matrix(n_streamlines: int, n_regions: int) -> dict[str, Any]:
+    rng = np.random.default_rng(0)
+    shape = (90, 90, 90)
+    affine = np.diag([2.0, 2, 2, 1])
+    centres = rng.uniform(20, 160, (n_regions, 3))
+    grid = np.stack(np.meshgrid(*[np.arange(90) * 2.0] * 3, indexing="ij"), axis=-1).reshape(-1, 3)
+    from scipy.spatial import cKDTree
+
+    parcellation = (cKDTree(centres).query(grid)[1] + 1).reshape(shape).astype(np.int32)
+    fa = rng.random(shape).astype(np.float32)
+    lines = arcs(n_streamlines, rng)
+    held = peak_gb()
+    seconds: dict[str, float] = {}
+    with timed("matrices", seconds):
+        made = structural_connectome(
+            lines, parcellation, affine, range(1, n_regions + 1), weights=rng.random(len(lines)), fa=fa
+        )
+    return {
+        "streamlines": n_streamlines,
+        "points": len(lines.points),
+        "regions": n_regions,
+        "seconds": seconds,
+        "peak_gb_of_the_streamlines": round(held, 2),
+        "peak_gb": round(peak_gb(), 2),
+        "assigned": round(made.assigned, 3),
+        "density": round(made.density, 3),
+    }
+
+
+def generated(size: str, n_regions: int, seed: int) -> dict[str, Any]:
+    """A diffusion series, tissue maps, parcels and the true connectome."""
+    from bids_ai.simulate import bundles, connectome, grids, head, parcels, phantom, warp
+    from bids_ai.simulate import gradients as tables
+    from bids_ai.simulate.diffusion import SignalModel
+    from bids_ai.simulate.dwi import DwiScan, dwi_volumes
+    from bids_ai.simulate.fibres import fibre_map
+
+    def rng(name: int) -> np.random.Generator:
+        return np.random.default_rng([seed, name])
+
+    brain, nodes = head.load_template_brain(2.0), parcels.template_parcels(n_regions)
+    group = connectome.group_connectome(nodes.centroids_mm, nodes.homotopic, rng(0))
+    own = connectome.individual_connectome(group, rng(1))
+    laid = bundles.make_bundles(brain, nodes, group, rng(2))
+    bend = warp.random_warp(rng(3))
+    image = phantom.make_phantom(brain, bend, *grids.t1w_grid(2.0, oblique=False), rng(4))
+    own = own.with_lengths(laid.lengths_mm(laid.in_subject(bend), own.n_regions))
+    scheme = tables.dwi_scheme(size)
+    affine, shape = grids.bold_grid(scheme.voxel_mm, grids.brain_centre(image.brain_mask, image.affine), oblique=True)
+    scan = DwiScan(affine, shape, scheme.echo_spacing_s, np.eye(4))
+    corners = np.array(np.meshgrid(*[(0.0, n - 1.0) for n in shape])).reshape(3, -1)
+    corners = affine[:3, :3] @ corners + affine[:3, 3:]
+    fine = np.diag([scheme.voxel_mm * 2 / 3] * 3 + [1.0])
+    fine[:3, 3] = corners.min(axis=1)
+    size_of = np.ceil((corners.max(axis=1) - fine[:3, 3]) / fine[0, 0]).astype(int) + 1
+    fibres = fibre_map(image, bend, laid, own, fine, tuple(int(n) for n in size_of), rng(5))
+    table = tables.gradient_table(scheme, rng(6))
+    volumes = dwi_volumes(
+        SignalModel(fibres), scan, table, np.zeros((len(table), 6)), np.zeros(shape), scheme.snr, rng(7)
+    )
+    data = np.stack([volume.astype(np.float32) for volume in volumes], axis=-1)
+    points = scan.points_in_head(phantom.voxel_centres(affine, shape))
+
+    def on_grid(volume: Any, order: int = 1) -> Any:
+        return head.sample(volume.astype(np.float32), image.affine, points, order=order)
+
+    labels = on_grid(parcels.in_phantom(nodes, image), 0).astype(int)
+    maps = {tissue.lower(): on_grid(image.fractions[tissue]) for tissue in ("WM", "GM", "CSF")}
+    mask = on_grid(image.fractions["brain"]) > 0.5
+    vectors = tables.fsl_vectors(table.directions, affine)
+    gradients = check_gradients(table.b_values, vectors)
+    return {
+        "data": data,
+        "gradients": gradients,
+        "affine": affine,
+        "mask": mask,
+        "labels": labels,
+        "maps": maps,
+        "true": own,
+    }
+
+
+def flips_found(made: dict[str, Any]) -> str:
+    """How many of the planted faults of the gradient table are found."""
+    found = 0
+    for planted in CANDIDATES:
+        check = check_orientation(made["data"], reorient(made["gradients"], planted), made["affine"], made["mask"])
+        product = np.abs(np.trace(check.best.matrix @ planted.matrix))
+        right = check.verdict == ("as given" if planted == Reorientation() else "reoriented")
+        found += right and product == 3
+    return f"{found} of {len(CANDIDATES)}"
+
+
+def compare(made: Any, true: Any) -> dict[str, float]:
+    """Matrices against the truth, on the upper triangle."""
+    upper = np.triu_indices(true.n_regions, 1)
+    truth, lengths = true.bundle_weights[upper], true.lengths_mm[upper]
+    present = truth > 0
+    out = {}
+    for name, matrix_ in (("count", made.count), ("weight", made.weight)):
+        values = np.nan_to_num(matrix_[upper])
+        ranks = stats.rankdata(values)
+        n_present, n_absent = present.sum(), (~present).sum()
+        area = (ranks[present].sum() - n_present * (n_present + 1) / 2) / (n_present * n_absent)
+        out[f"{name}_spearman"] = round(float(stats.spearmanr(values[present], truth[present])[0]), 3)
+        out[f"{name}_auc"] = round(float(area), 3)
+    known = present & np.isfinite(made.mean_length_mm[upper]) & np.isfinite(lengths)
+    out["length_r"] = round(float(stats.pearsonr(made.mean_length_mm[upper][known], lengths[known])[0]), 3)
+    out["bundles"], out["bundles_found"] = int(present.sum()), int(known.sum())
+    return out
+
+
+def subject(arguments: argparse.Namespace) -> dict[str, Any]:
+    made = generated(arguments.size, arguments.regions, arguments.seed)
+    seconds: dict[str, float] = {}
+    with timed("gradient check, 24 planted faults", seconds):
+        flips = flips_found(made)
+    gradients, affine, maps = made["gradients"], made["affine"], made["maps"]
+    with timed("model", seconds):
+        found = fit_orientations(
+            made["data"], gradients.bvals, gradients.world(affine), made["mask"], probabilities=maps
+        )
+    field = FibreField(found.fod, found.order, maps["wm"], maps["gm"], maps["csf"], affine)
+    settings = TrackingSettings(n_streamlines=arguments.streamlines, n_threads=arguments.threads)
+    with timed("tractography", seconds):
+        tracking = track(field, settings, seed=arguments.seed, engine=arguments.engine)
+    with timed("weights", seconds):
+        fixels = find_fixels(found.fod, found.order, made["mask"] & (maps["wm"] > 0.1))
+        weights = fit_weights(tracking.streamlines, fixels, affine)
+    labels = range(1, arguments.regions + 1)
+    with timed("matrices", seconds):
+        sc = structural_connectome(
+            tracking.streamlines, made["labels"], affine, labels, weights=weights.weights, fa=found.maps.fa
+        )
+    halves = split_reliability(tracking.streamlines, made["labels"], affine, labels, seed=1, weights=weights.weights)
+    white = made["mask"] & (maps["wm"] > 0.9)
+    return {
+        "size": arguments.size,
+        "shape": list(made["data"].shape),
+        "model": found.choice.model,
+        "engine": tracking.engine,
+        "streamlines": len(tracking.streamlines),
+        "seeds": tracking.n_seeds,
+        "rejected": tracking.rejected,
+        "seconds": seconds,
+        "peak_gb": round(peak_gb(), 2),
+        "gradient_faults_found": flips,
+        "white_matter_fa_md": [
+            round(float(np.median(found.maps.fa[white])), 3),
+            float(f"{np.median(found.maps.md[white]):.3g}"),
+        ],
+        "weights": {
+            "misfit_before": round(weights.misfit_before, 3),
+            "misfit": round(weights.misfit, 3),
+            "iterations": weights.n_iterations,
+        },
+        "density": round(sc.density, 3),
+        "assigned": round(sc.assigned, 3),
+        "within": round(sc.within, 3),
+        "split_r": round(halves.r, 3),
+        "against_truth": compare(sc, made["true"]),
+    }
+
+
+def main() -> None:
+    arguments = parse()
+    result = matrix(arguments.streamlines, arguments.regions) if arguments.command == "matrix" else subject(arguments)
+    print(json.dumps(result, indent=1))
+
+
+if __name__ == "__main__":
+    main()
