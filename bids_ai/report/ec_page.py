@@ -33,9 +33,9 @@ _FIGURES = {
         "Matrix",
         "Change of the target region (columns) after a push of the source region (rows) in the surrogate.",
         "Red: the target rises; blue: it falls. The diagonal is not defined. Colours end at the 99th percentile: the "
-        "arrows of the scale stand for what lies beyond. Dots mark edges with q < .05, where there are tests; the "
-        "others may well be noise, however dark. Regions are ordered by hemisphere and network, unlike ec_relmat.tsv, "
-        "which has the order of your table.",
+        "arrows of the scale stand for what lies beyond. Dots mark direct coupling with q < .05, where there are "
+        "tests; the others, however dark, are noise, or came through other regions. Regions are ordered by hemisphere "
+        "and network, unlike ec_relmat.tsv, which has the order of your table.",
         True,
     ),
     "direction": (
@@ -286,9 +286,9 @@ def _edges(told: Mapping[str, Any]) -> str:
     )
     return (
         f"{intervals['EdgesBelowQ']} of {intervals['EdgesTested']} edges have q < .05, by a VAR({order}) with "
-        f"{intervals['SamplesPerCoefficient']:g} samples per coefficient. {why}Each lag adds a coefficient per region, "
-        "so that the larger the order the fewer edges can be told from chance: the count is of what this recording "
-        "can show, not of what there is."
+        f"{intervals['SamplesPerCoefficient']:.1f} samples per coefficient. {why}Each lag adds a coefficient per "
+        "region, so that the larger the order the fewer edges can be told from chance: the count is of what this "
+        "recording can show, not of what there is."
     )
 
 
@@ -337,7 +337,7 @@ def _edges_row(intervals: Mapping[str, Any]) -> SummaryRow:
     return SummaryRow(
         label,
         f"{intervals['EdgesBelowQ']} of {intervals['EdgesTested']}",
-        note=f"VAR({intervals['Order']}), {intervals['SamplesPerCoefficient']:g} samples per coefficient",
+        note=f"VAR({intervals['Order']}), {intervals['SamplesPerCoefficient']:.1f} samples per coefficient",
     )
 
 

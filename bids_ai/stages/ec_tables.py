@@ -23,7 +23,7 @@ from bids_ai.stages.ec_evidence import (
     structural_used,
     structural_words,
 )
-from bids_ai.stages.ec_words import edge_words, response_words
+from bids_ai.stages.ec_words import SHORT_UNITS, edge_words, response_words
 from bids_ai.stages.sidecars import versions
 
 if TYPE_CHECKING:
@@ -492,8 +492,9 @@ def _figures(
     )
     marks = edges.q < Q_LEVEL if sidecar["Intervals"]["EdgesTested"] else None
     plot_relmat(matrix, job.nodes, paths["ec"], title="", label=units, directed=True, marks=marks, marked="q < .05")
-    plot_ec_direction(matrix, paths["direction"], label="Effect")
-    plot_strengths(matrix, job.nodes, paths["strengths"], label="Sum of absolute effects")
+    unit = SHORT_UNITS[units]
+    plot_ec_direction(matrix, paths["direction"], label=f"Effect ({unit})", title="")
+    plot_strengths(matrix, job.nodes, paths["strengths"], label=f"Sum of absolute effects ({unit})")
     if job.nodes[["x", "y", "z"]].notna().all(axis=1).any():
         plot_glass_brain_directed(matrix, job.nodes, paths["glassbrain"], title=title)
     else:

@@ -11,6 +11,9 @@ if TYPE_CHECKING:
 SIGNAL_UNITS = "SD of the target per SD of the source"
 NEURAL_UNITS = "neural units of the target per neural unit of the source"
 
+SHORT_UNITS = {SIGNAL_UNITS: "SD per SD", NEURAL_UNITS: "neural units"}
+"""Units for the axes of figures."""
+
 
 def acts_on_neural_states(fitted: FittedSurrogate) -> bool:
     """Whether the model has neural states beneath its signals, which the push moves."""

@@ -131,7 +131,8 @@ def plot_ec_direction(
     axes.set_aspect("equal")
     axes.set_xlabel(f"{label}, region i to j")
     axes.set_ylabel(f"{label}, region j to i")
-    axes.set_title(title, pad=36)
+    if title:
+        axes.set_title(title, pad=36)
     axes.text(0, 1.015, direction_words(matrix), transform=axes.transAxes, color=MUTED, va="bottom", fontsize=10.5)
     return save_figure(figure, out, tight=True)
 
