@@ -45,8 +45,8 @@ class _MassPrior:
 
     strengths = (1.0,)
 
-    def __init__(self, noise: LatentNoise, structural: FloatArray) -> None:
-        self.noise = noise
+    def __init__(self, noise: LatentNoise, delays: bool, structural: FloatArray) -> None:
+        self.noise, self.delays = noise, delays
         self.connectivity = torch.as_tensor(structural / structural.sum(0).mean())
 
     def start(self, spectra: Observed) -> Tensor:
@@ -63,6 +63,7 @@ class _MassPrior:
         drift = linearised(model, coupling, resting_state(model, coupling))
         own = -drift.diagonal(dim1=-2, dim2=-1).mean(-1)
         noise, floor = self.noise.covariances(rest)
+        delay = delay * (DELAY_SD_S if self.delays else 0.0)
         return Process(
             drift, noise * NOISE_POWER_S * own.square()[:, None, None], HRF_TAU_S * scale.exp(), floor, delay
         )
@@ -71,14 +72,14 @@ class _MassPrior:
         """Negative logarithm of the prior density."""
         (scale, gain, recurrence), delay, rest = self._split(parameters)
         shift = ((gain - np.log(START_GAIN)) / GAIN_LOG_SD).square() + (recurrence / RECURRENCE_LOG_SD).square()
-        lag = (delay / DELAY_SD_S).square().sum(1)
-        out: Tensor = 0.5 * (self.noise.cost(rest) + shift + lag + (scale / HRF_TAU_LOG_SD).square())
+        shift = shift + delay.square().sum(1)
+        out: Tensor = 0.5 * (self.noise.cost(rest) + shift + (scale / HRF_TAU_LOG_SD).square())
         return out
 
     def _split(self, parameters: Tensor) -> tuple[tuple[Tensor, ...], Tensor, Tensor]:
-        """Log haemodynamic scale, log gain and log recurrence; delays; noise."""
+        """Log haemodynamic scale, log gain and log recurrence; delays, in units of their prior; noise."""
         first, delay, rest = parameters.tensor_split((3, 3 + self.noise.n_regions), dim=1)
-        return first.unbind(1), DELAY_SD_S * delay, rest
+        return first.unbind(1), delay, rest
 
 
 def resting_state(model: WongWang, coupling: Tensor) -> Tensor:

@@ -27,9 +27,9 @@ TOLERANCE = 1e-6
 """Relative decrease of the negative log-likelihood per Fourier coefficient at which a fit ends."""
 PATIENCE = 2
 """Strengths in a row that may predict worse than the best before them until weaker ones are not tried."""
-SHARED_SOURCES = ((0, 0), (3, 5))
-"""Shared sources of neural and of observation noise, none or a few. Among up to 5 and 20, resting BOLD of 47 regions is
-predicted best by about the latter."""
+SHARED_SOURCES = (3, 5)
+"""Shared sources of neural and of observation noise, where there are any. Among up to 5 and 20, resting BOLD of 47
+regions is predicted best by about these."""
 
 
 @dataclass(frozen=True)
@@ -74,6 +74,11 @@ class Prior(Protocol):
         """Layout of the noise."""
         ...
 
+    @property
+    def delays(self) -> bool:
+        """Whether regions have delays of their own."""
+        ...
+
     def start(self, spectra: Observed) -> Tensor:
         """Where the descent begins, (batch, n_parameters)."""
         ...
@@ -88,9 +93,9 @@ class Prior(Protocol):
 
 
 class PriorOf(Protocol):
-    """Prior of a family for given noise."""
+    """Prior of a family for given noise, with delays of each region or without."""
 
-    def __call__(self, noise: LatentNoise) -> Prior:
+    def __call__(self, noise: LatentNoise, delays: bool) -> Prior:
         """Build it."""
         ...
 
@@ -117,36 +122,42 @@ class Candidate:
 def fit_spectral(recording: PreparedRecording, prior_of: PriorOf) -> FamilyFit:
     """Choose the prior by held-out blocks, all folds together, and fit it to the whole recording.
 
-    Strengths go from the strongest prior to the weakest. More shared sources are tried as long as they predict
-    held-out blocks better, from the strength before the best one on: they leave no more to coupling.
+    Strengths go from the strongest prior to the weakest. Then delays are added, and then shared sources, each kept if
+    held-out blocks are predicted better with it; both leave no more to coupling, so that their paths begin at the
+    strength before the best one.
 
     Parameters
     ----------
     recording : PreparedRecording
     prior_of : callable
-        Prior for given noise. Its strength and the number of shared sources are chosen by the spectral likelihood of
-        held-out blocks.
+        Its strength, the delays and the shared sources are chosen by the spectral likelihood of held-out blocks.
     """
     spectra = fold_spectra(recording)
     folds = range(len(recording.folds))
     train = Observed.of(spectra, [[b for b in folds if b != k] for k in folds])
     test = Observed.of(spectra, [[k] for k in folds])
-    candidates: list[Candidate] = []
-    best, first = float("inf"), 0
-    for neural, observed in SHARED_SOURCES:
-        if 2 * (neural + observed) >= recording.n_regions:
-            break
-        path = _path(prior_of(LatentNoise(recording.n_regions, neural, observed)), train, test, first)
-        candidates += path
-        means = [float(candidate.errors.mean()) for candidate in path]
-        if min(means) >= best:
-            break
-        best, first = min(means), max(0, first + int(np.argmin(means)) - 1)
+    n = recording.n_regions
+    candidates = _path(prior_of(LatentNoise(n), False), train, test, 0)
+    best = _best(candidates)
+    candidates += _path(prior_of(LatentNoise(n), True), train, test, _from(best))
+    best = _best(candidates)
+    if 2 * sum(SHARED_SOURCES) < n:
+        shared = LatentNoise(n, *SHARED_SOURCES)
+        candidates += _path(prior_of(shared, best.prior.delays), train, test, _from(best))
     errors = torch.stack([candidate.errors for candidate in candidates], dim=1)
     chosen = strongest_within_one_se(errors)
     everything = Observed.of(spectra, [list(folds)])
     final = _maximum_a_posteriori(candidates[chosen], everything)
     return _family_fit(recording, candidates, errors, chosen, final)
+
+
+def _best(candidates: list[Candidate]) -> Candidate:
+    return min(candidates, key=lambda candidate: float(candidate.errors.mean()))
+
+
+def _from(best: Candidate) -> int:
+    """Position of the strength before that of a candidate."""
+    return max(0, list(best.prior.strengths).index(best.strength) - 1)
 
 
 def _path(prior: Prior, train: Observed, test: Observed, first: int) -> list[Candidate]:
@@ -227,6 +238,7 @@ def _family_fit(
             {
                 "order": recording.order_max,
                 "penalty": float(candidate.strength),
+                "delays": float(candidate.prior.delays),
                 "shared_neural_sources": candidate.prior.noise.neural,
                 "shared_observed_sources": candidate.prior.noise.observed,
                 "heldout_nll": float(candidate.errors.mean()),

@@ -1,8 +1,8 @@
 """State space with haemodynamics: linear neural dynamics under a common haemodynamic response, for BOLD.
 
-The likelihood is spectral (`bids_ai.surrogate.whittle`). Each region has a delay of its own, since haemodynamics and
-slices differ and a VAR would take that for coupling. Neural and observation noise are those of each region and, where
-held-out blocks support it, a few sources that regions share (`latent_noise`). Coupling is excitatory between regions,
+The likelihood is spectral (`bids_ai.surrogate.whittle`). Where held-out blocks support it, each region has a delay of
+its own, since haemodynamics and slices differ and a VAR would take that for coupling, and noise comes also from a few
+sources that regions share (`latent_noise`). Coupling is excitatory between regions,
 as long-range connections are, and decay is that of synapses (`SYNAPTIC_TAU_S`); BOLD is too slow to tell that time
 constant. Two priors:
 
@@ -64,12 +64,12 @@ SC_FLOOR = 0.01
 class _WeightPrior:
     """Free weights, or weights about an SC.
 
-    The vector of parameters holds weights (n * n), log decay (n), delays (n), log haemodynamic scale, log gain of the
-    SC, and the noise.
+    The vector of parameters holds weights (n * n), log decay (n), delays (n, in units of their prior), log haemodynamic
+    scale, log gain of the SC, and the noise.
     """
 
-    def __init__(self, noise: LatentNoise, structural: FloatArray | None) -> None:
-        self.noise = noise
+    def __init__(self, noise: LatentNoise, delays: bool, structural: FloatArray | None) -> None:
+        self.noise, self.delays = noise, delays
         self.n = noise.n_regions
         self.off = 1 - torch.eye(self.n, dtype=torch.float64)
         self.structural: Tensor | None = None
@@ -95,7 +95,7 @@ class _WeightPrior:
         n, m = self.n, self.n**2
         ends = (m, m + n, m + 2 * n, m + 2 * n + 1, m + 2 * n + 2)
         raw, decay, delay, scale, gain, noise = parameters.tensor_split(ends, dim=1)
-        return raw.unflatten(1, (n, n)), decay, DELAY_SD_S * delay, scale[:, 0], gain[:, 0], noise
+        return raw.unflatten(1, (n, n)), decay, delay, scale[:, 0], gain[:, 0], noise
 
     def weights(self, raw: Tensor, log_gain: Tensor) -> Tensor:
         """Coupling in units of the decay, row = source."""
@@ -109,7 +109,8 @@ class _WeightPrior:
         raw, decay, delay, scale, log_gain, rest = self.split(parameters)
         drift = (self.weights(raw, log_gain) - torch.diag_embed(decay.exp())) / SYNAPTIC_TAU_S
         noise, floor = self.noise.covariances(rest)
-        return Process(drift, noise * (NOISE_POWER_S / SYNAPTIC_TAU_S**2), HRF_TAU_S * scale.exp(), floor, delay)
+        power = noise * (NOISE_POWER_S / SYNAPTIC_TAU_S**2)
+        return Process(drift, power, HRF_TAU_S * scale.exp(), floor, delay * (DELAY_SD_S if self.delays else 0.0))
 
     def cost(self, parameters: Tensor, strength: float) -> Tensor:
         """Negative logarithm of the prior density."""
@@ -117,7 +118,7 @@ class _WeightPrior:
         weights = self.weights(raw, log_gain)
         free = weights if self.structural is None else raw * self.off
         out = strength * free.square().sum((-2, -1)) + (decay / DECAY_LOG_SD).square().sum(1)
-        out = out + (delay / DELAY_SD_S).square().sum(1)
+        out = out + delay.square().sum(1)
         # A density proportional to det(-J) vanishes where the process stops to be stable.
         stability = torch.linalg.slogdet(torch.diag_embed(decay.exp()) - weights)[1]
         return 0.5 * (out + (scale / HRF_TAU_LOG_SD).square() + self.noise.cost(rest)) - stability
