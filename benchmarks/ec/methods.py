@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib import import_module
 
 from bids_ai.effective.baselines.registry import BASELINES, get_baseline
 from bids_ai.errors import InputError
-from bids_ai.surrogate.registry import FAMILIES
+from bids_ai.surrogate.registry import FAMILIES, STRUCTURAL, get_family
 from bids_ai.surrogate.selection import AUTO
 
 CLOSED, TRAINED, RARE = 0, 1, 2
@@ -68,22 +66,11 @@ def baseline_method(name: str) -> Method:
 
 
 def surrogate_method(name: str) -> Method:
-    """Describe a surrogate family.
-
-    A family does not declare whether it reads the structural connectivity, nor whether it is trained; its source names
-    the property of the recording that holds the one, and the machinery that does the other.
-    """
+    """Describe a surrogate family."""
     if name == AUTO:
         return Method(AUTO, "surrogate", reads_structural=True, needs_structural=False, cost=TRAINED)
-    source = inspect.getsource(import_module(FAMILIES[name]))
-    trained = any(f"families.{module}" in source for module in ("residual", "npi")) or "surrogate.training" in source
-    return Method(
-        name,
-        "surrogate",
-        reads_structural="kept_structural" in source,
-        needs_structural="needs a structural connectivity" in source,
-        cost=CLOSED if not trained else TRAINED if name in MAIN_TRAINED else RARE,
-    )
+    cost = CLOSED if not get_family(name).trained else TRAINED if name in MAIN_TRAINED else RARE
+    return Method(name, "surrogate", name in STRUCTURAL, STRUCTURAL.get(name, False), cost=cost)
 
 
 def all_methods() -> dict[str, Method]:

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn, TypeVar
 
 from bids_ai.errors import BidsAiError, InputError, UsageError
+from bids_ai.surrogate.registry import FAMILIES, STRUCTURAL
 
 if TYPE_CHECKING:
     from bids_ai.cli.tabular import Signals, Structural
@@ -38,17 +39,10 @@ exits with 0. docs/ec_command.md tells what the tables must hold, what auto trie
 T = TypeVar("T")
 
 MODALITIES = ("bold", "eeg", "ieeg")
-MODELS = (
-    *("ridge-var", "ou", "state-space", "sc-ridge", "neural-mass", "mlp", "cnn", "rnn", "low-rank-rnn", "ei-rnn"),
-    *("almost-linear", "local-nonlinear", "neural-ode", "transformer", "npi-mlp", "npi-cnn", "npi-rnn"),
-)
-"""Those of `bids_ai.surrogate.registry`, which imports torch: seconds that neither --help nor a refusal should cost."""
 BASELINES = ("pearson", "partial-correlation", "granger")
 ALIASES = {"correlation": "pearson", "partial": "partial-correlation", "fc": "pearson"}
 MAX_TR_S = 60.0
 """Beyond, a sampling interval is one in milliseconds, or a frequency."""
-USES_STRUCTURAL = ("auto", "state-space", "sc-ridge", "neural-mass")
-NEEDS_STRUCTURAL = ("sc-ridge", "neural-mass")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -82,7 +76,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     group = parser.add_argument_group("how to work on it")
     group.add_argument(
-        "--model", default="auto", metavar="NAME", help=f"auto (the default), or one of {', '.join(MODELS)}"
+        "--model", default="auto", metavar="NAME", help=f"auto (the default), or one of {', '.join(FAMILIES)}"
     )
     group.add_argument(
         "--horizon", type=float, metavar="SECONDS", help="response is averaged over it (BOLD: one TR; EEG, iEEG: 0.1 s)"
@@ -194,16 +188,15 @@ def _tr_faults(args: argparse.Namespace) -> list[str]:
 
 
 def _check_model(args: argparse.Namespace, findings: Findings) -> None:
-    known = ["auto", *MODELS]
+    known = ["auto", *FAMILIES]
     if args.model not in known:
         findings.refusals.append(f"Unknown model {args.model!r}.{_nearest(args.model, known)}")
         return
-    if args.model in NEEDS_STRUCTURAL and not args.structural:
+    if STRUCTURAL.get(args.model) and not args.structural:
         findings.refusals.append(f"The model {args.model} is built on a structural connectivity: give --structural.")
-    if args.structural and args.model not in USES_STRUCTURAL:
+    if args.structural and args.model not in ("auto", *STRUCTURAL):
         findings.warnings.append(
-            f"The model {args.model} does not use the structural connectivity; auto, {', '.join(USES_STRUCTURAL[1:])} "
-            "do."
+            f"The model {args.model} does not use the structural connectivity; auto, {', '.join(STRUCTURAL)} do."
         )
     if args.model in ("state-space", "neural-mass") and args.modality != "bold":
         findings.warnings.append(

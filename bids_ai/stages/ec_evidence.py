@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from bids_ai.effective.repeatability import similarity
 from bids_ai.surrogate.lags import lag_targets
+from bids_ai.surrogate.registry import STRUCTURAL
 from bids_ai.surrogate.usable import FloatArray, usable_frames
 
 if TYPE_CHECKING:
@@ -24,8 +26,6 @@ FAST_SHARE = 0.5
 SEGMENT_S = 100.0
 """Length of the segments of the averaged periodogram: ten periods of the edge of the band."""
 MIN_SEGMENT = 16
-ALWAYS_STRUCTURAL = ("state-space", "neural-mass")
-"""Families that are built on a structural connectivity wherever there is one."""
 
 
 def edge_counts(fitted: FittedSurrogate, edges: EdgeInference) -> dict[str, Any]:
@@ -74,7 +74,7 @@ def structural_used(fitted: FittedSurrogate, recording: Recording) -> bool | Non
         return None
     if fitted.family == "sc-ridge":
         return bool(fitted.evaluation["fit"].get("contrast"))
-    return fitted.family in ALWAYS_STRUCTURAL
+    return fitted.family in STRUCTURAL
 
 
 def structural_words(fitted: FittedSurrogate, used: bool | None) -> str:
@@ -171,7 +171,5 @@ def between_recordings(
                 continue
             first, second = (np.array(index) for index in zip(*shared, strict=True))
             a, b = matrices[one][np.ix_(first, first)], matrices[other][np.ix_(second, second)]
-            both = np.isfinite(a) & np.isfinite(b) & ~np.eye(len(shared), dtype=bool)
-            if both.sum() > 2 and a[both].std() > 0 and b[both].std() > 0:
-                found[i, j] = found[j, i] = np.corrcoef(a[both], b[both])[0, 1]
+            found[i, j] = found[j, i] = similarity(a, b)
     return recordings, found

@@ -233,6 +233,8 @@ class Family:
     fallback_to_linear : bool
         Whether the linear model replaces one that does not predict better. False for the linear family
         itself and for presets that exist to be compared with.
+    trained : bool
+        Whether it is trained step by step, from initialisations.
     """
 
     name: str
@@ -241,3 +243,4 @@ class Family:
     defaults: Mapping[str, Any] = field(default_factory=dict)
     min_order: int = 1
     fallback_to_linear: bool = True
+    trained: bool = False

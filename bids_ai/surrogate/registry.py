@@ -1,11 +1,17 @@
-"""The surrogate families, by name. A new family is one file and one line here."""
+"""The surrogate families, by name. A new family is one file and one line here.
+
+Importing this module is cheap: a family, and torch with it, is imported when asked for.
+"""
 
 from __future__ import annotations
 
 from importlib import import_module
+from typing import TYPE_CHECKING
 
 from bids_ai.errors import InputError
-from bids_ai.surrogate.base import Family
+
+if TYPE_CHECKING:
+    from bids_ai.surrogate.base import Family
 
 FAMILIES = {
     "ridge-var": "bids_ai.surrogate.families.ridge_var",
@@ -27,6 +33,9 @@ FAMILIES = {
     "npi-rnn": "bids_ai.surrogate.families.npi_rnn",
 }
 """Name -> module that defines FAMILY; imported when asked for."""
+
+STRUCTURAL = {"state-space": False, "sc-ridge": True, "neural-mass": True}
+"""Families that read a structural connectivity -> whether they need one."""
 
 
 def get_family(name: str) -> Family:

@@ -20,7 +20,7 @@ from bids_ai.surrogate.fitted import FailedFit, FittedSurrogate, model_dtype
 from bids_ai.surrogate.io import load, save
 from bids_ai.surrogate.prepare import prepare
 from bids_ai.surrogate.recording import Recording
-from bids_ai.surrogate.registry import FAMILIES, get_family
+from bids_ai.surrogate.registry import FAMILIES, STRUCTURAL, get_family
 from tests.surrogate.systems import recording, saturating_series
 
 # Short training: the contract is about form, not about accuracy.
@@ -95,6 +95,24 @@ def test_simulation_starts_at_the_history_and_is_seeded(name: str) -> None:
     runs = [model.simulate(3, initial, noise, torch.Generator().manual_seed(s)) for s in (1, 1, 2)]
     assert torch.equal(runs[0], runs[1])
     assert not torch.equal(runs[0], runs[2])
+
+
+@families
+def test_reads_the_structural_connectivity_as_the_registry_says(name: str) -> None:
+    plain = recording(series(), name="a")
+    settings = FitSettings(1, 1, torch.device("cpu"), OPTIONS.get(name, {}))
+
+    def predicted(given: Recording) -> np.ndarray:
+        prepared = [prepare(given, order_max=3, n_folds=4)]
+        return get_family(name).fit(prepared, fit_ridge(prepared, settings), settings)[0].heldout.prediction
+
+    if STRUCTURAL.get(name):
+        with pytest.raises(InputError, match="structural connectivity"):
+            predicted(plain)
+    elif name in STRUCTURAL:
+        assert not np.allclose(predicted(plain), predicted(with_structure(plain)))
+    else:
+        assert_array_equal(predicted(plain), predicted(with_structure(plain)))
 
 
 @families

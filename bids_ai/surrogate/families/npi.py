@@ -60,6 +60,7 @@ def npi_family(name: str, build: BuildNetwork) -> Family:
         defaults=DEFAULTS,
         min_order=ORDER,
         fallback_to_linear=False,
+        trained=True,
     )
 
 

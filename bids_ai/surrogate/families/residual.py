@@ -157,7 +157,8 @@ def residual_family(
     """
     filled = {**DEFAULTS, width_option: 0, **(defaults or {})}
     plan = _Plan(build, width, width_option, all_lags, filled)
-    return Family(name=name, fit=partial(_fit, plan), build=partial(ResidualModel, build), defaults=filled)
+    model = partial(ResidualModel, build)
+    return Family(name=name, fit=partial(_fit, plan), build=model, defaults=filled, trained=True)
 
 
 def _fit(
