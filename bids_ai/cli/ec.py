@@ -20,8 +20,9 @@ from bids_ai.errors import BidsAiError, InputError, UsageError
 from bids_ai.surrogate.registry import FAMILIES, STRUCTURAL
 
 if TYPE_CHECKING:
-    from bids_ai.cli.tabular import Signals, Structural
-    from bids_ai.stages.ec_tables import Job, Outcome, Settings
+    from bids_ai.cli.signal_table import Signals
+    from bids_ai.cli.structural_table import Structural
+    from bids_ai.stages.ec_jobs import Job, Outcome, Settings
 
 _DESCRIPTION = """
 Fits a surrogate brain to a table of signals (time x region, a header of region names; .tsv, .csv or .npy), pushes each
@@ -117,13 +118,14 @@ def execute(args: argparse.Namespace) -> int:
     """Fit, write, and tell the verdicts; see the exit codes in ``bids-ai --help``."""
     from bids_ai.cli.places import absolute
     from bids_ai.stages import ec_tables
+    from bids_ai.stages.ec_jobs import Settings, horizon_notes
 
     findings = Findings()
     _check_options(args, findings)
     jobs = _jobs(args, findings)
     findings.refuse()
-    jobs = [replace(job, notes=(*job.notes, *ec_tables.horizon_notes(job.recording, args.horizon))) for job in jobs]
-    settings = ec_tables.Settings(
+    jobs = [replace(job, notes=(*job.notes, *horizon_notes(job.recording, args.horizon))) for job in jobs]
+    settings = Settings(
         out_dir=absolute(args.out_dir),
         model=args.model,
         horizon_s=args.horizon,
@@ -253,7 +255,7 @@ def _out_dir_faults(out_dir: Path | None) -> list[str]:
 
 def _jobs(args: argparse.Namespace, findings: Findings) -> list[Job]:
     """Read all tables; those that cannot be used are named together."""
-    from bids_ai.cli.tabular import read_signals
+    from bids_ai.cli.signal_table import read_signals
 
     names = _names(args.signals, findings)
     tables = [_collect(findings.refusals, partial(read_signals, path)) for path in args.signals]
@@ -270,8 +272,9 @@ def _jobs(args: argparse.Namespace, findings: Findings) -> list[Job]:
 
 def _job(args: argparse.Namespace, k: int, name: str, table: Signals, given: Structural | None) -> Job:
     from bids_ai.cli.ec_checks import check_length, hopeless, signal_warnings
-    from bids_ai.cli.tabular import plain_regions, read_regions, structural_of
-    from bids_ai.stages.ec_tables import Job
+    from bids_ai.cli.node_table import plain_regions, read_regions
+    from bids_ai.cli.structural_table import structural_of
+    from bids_ai.stages.ec_jobs import Job
     from bids_ai.surrogate.recording import Recording
 
     usable_tr = args.tr if args.tr and 0 < args.tr < float("inf") else 1.0  # a bad one is told once, not per table
@@ -310,7 +313,7 @@ def _job(args: argparse.Namespace, k: int, name: str, table: Signals, given: Str
 
 
 def _structurals(args: argparse.Namespace, findings: Findings) -> list[Structural | None]:
-    from bids_ai.cli.tabular import read_structural
+    from bids_ai.cli.structural_table import read_structural
 
     return [
         _collect(findings.refusals, partial(read_structural, path, args.structural_names)) for path in args.structural

@@ -6,7 +6,7 @@ import argparse
 
 import numpy as np
 
-from bids_ai.cli.tabular import Signals
+from bids_ai.cli.signal_table import Signals
 from bids_ai.errors import InputError
 from bids_ai.parcellation.names import listed
 from bids_ai.surrogate.lags import lag_targets

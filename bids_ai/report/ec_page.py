@@ -90,7 +90,7 @@ MAX_BETWEEN = 12
 
 
 class Outcome(Protocol):
-    """What the overview is told of a recording (`bids_ai.stages.ec_tables.Outcome`)."""
+    """What the overview is told of a recording (`bids_ai.stages.ec_jobs.Outcome`)."""
 
     @property
     def name(self) -> str:

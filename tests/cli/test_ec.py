@@ -13,7 +13,10 @@ import pytest
 from bids_ai.bids.files import read_json, write_json
 from bids_ai.bids.tables import read_relmat, read_table, write_relmat
 from bids_ai.cli.main import main
-from bids_ai.cli.tabular import match_names, read_regions, read_signals, read_structural, structural_of
+from bids_ai.cli.node_table import read_regions
+from bids_ai.cli.region_names import match_names
+from bids_ai.cli.signal_table import read_signals
+from bids_ai.cli.structural_table import read_structural, structural_of
 from bids_ai.effective.perturbation import push
 from bids_ai.errors import InputError
 from bids_ai.surrogate import io as surrogate_io
@@ -367,7 +370,7 @@ def test_rows_in_another_order_than_columns_are_matched_by_name(tmp_path):
 
 
 def test_an_asymmetric_matrix_is_read_from_rows_to_columns_or_averaged():
-    from bids_ai.cli.tabular import Structural
+    from bids_ai.cli.structural_table import Structural
 
     given = Structural(np.array([[0.0, 3.0], [1.0, 0.0]]), ["a", "b"])
     read = structural_of(given, ["a", "b"], "sc.tsv", symmetric=False)
