@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter, map_coordinates
 
 from bids_ai.simulate.diffusion import SignalModel
-from bids_ai.simulate.gradients import GradientTable
+from bids_ai.simulate.gradients import ScannerGradients
 from bids_ai.simulate.phantom import rician, voxel_centres
 from bids_ai.simulate.shapes import Ripple
 from bids_ai.simulate.susceptibility import Distortion, distortion
@@ -79,7 +79,7 @@ class DwiScan:
 def dwi_volumes(
     model: SignalModel,
     scan: DwiScan,
-    gradients: GradientTable,
+    gradients: ScannerGradients,
     motion: Array,
     field_hz: Array,
     snr: float,
@@ -94,7 +94,7 @@ def dwi_volumes(
     ----------
     model : SignalModel
     scan : DwiScan
-    gradients : GradientTable
+    gradients : ScannerGradients
     motion : array, shape (n_volumes, 6)
         Pose of the head relative to the first volume: mm and rad.
     field_hz : array, shape of the scan

@@ -16,7 +16,7 @@ from bids_ai.simulate.diffusion import SignalModel
 from bids_ai.simulate.dwi import DwiScan, dwi_volumes
 from bids_ai.simulate.fibres import FibreMap, fibre_map
 from bids_ai.simulate.folder import write_json
-from bids_ai.simulate.gradients import DwiScheme, GradientTable, dwi_scheme, gradient_table, write_gradients
+from bids_ai.simulate.gradients import DwiScheme, ScannerGradients, dwi_scheme, gradient_table, write_gradients
 from bids_ai.simulate.motion import head_motion
 from bids_ai.simulate.nifti import write_frames, write_volume
 from bids_ai.simulate.phantom import Phantom, voxel_centres
@@ -111,7 +111,7 @@ def write_dwi(root: Path, head: DwiHead, seed: int, *, size: str = "small", sess
     name = f"{stem}_dir-AP_dwi"
     _write_series(where / name, volumes, scan, gradients, scheme)
     reverse = _reverse_scan(scan, own("reverse"))
-    b_zero = GradientTable(np.zeros(1), np.zeros((1, 3)))
+    b_zero = ScannerGradients(np.zeros(1), np.zeros((1, 3)))
     reversed_volume = next(
         dwi_volumes(model, reverse, b_zero, np.zeros((1, 6)), field_hz, scheme.snr, own("reverse", "noise"))
     )
@@ -168,7 +168,7 @@ def _field(scan: DwiScan, warp: SubjectWarp, rng: np.random.Generator) -> Array:
 
 
 def _write_series(
-    stem: Path, volumes: Iterable[NDArray[np.int16]], scan: DwiScan, gradients: GradientTable, scheme: DwiScheme
+    stem: Path, volumes: Iterable[NDArray[np.int16]], scan: DwiScan, gradients: ScannerGradients, scheme: DwiScheme
 ) -> None:
     stem.parent.mkdir(parents=True, exist_ok=True)
     write_frames(

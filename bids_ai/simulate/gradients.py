@@ -65,7 +65,7 @@ def dwi_scheme(name: str) -> DwiScheme:
 
 
 @dataclass(frozen=True)
-class GradientTable:
+class ScannerGradients:
     """What the scanner sets, volume by volume.
 
     Attributes
@@ -84,7 +84,7 @@ class GradientTable:
         return len(self.b_values)
 
 
-def gradient_table(scheme: DwiScheme, rng: np.random.Generator) -> GradientTable:
+def gradient_table(scheme: DwiScheme, rng: np.random.Generator) -> ScannerGradients:
     """Volumes of a scheme in an order that spreads shells and b = 0 over the series; the first is b = 0.
 
     Parameters
@@ -94,7 +94,7 @@ def gradient_table(scheme: DwiScheme, rng: np.random.Generator) -> GradientTable
 
     Returns
     -------
-    GradientTable
+    ScannerGradients
     """
     weighted = [(b, vector) for b, n in scheme.shells for vector in even_directions(n, rng)]
     order = rng.permutation(len(weighted))
@@ -105,7 +105,7 @@ def gradient_table(scheme: DwiScheme, rng: np.random.Generator) -> GradientTable
     rest = np.setdiff1d(np.arange(total), at)
     b_values[rest] = [b for b, _ in rows]
     directions[rest] = np.stack([vector for _, vector in rows])
-    return GradientTable(b_values, directions)
+    return ScannerGradients(b_values, directions)
 
 
 def even_directions(n: int, rng: np.random.Generator) -> Array:
@@ -143,6 +143,8 @@ def even_directions(n: int, rng: np.random.Generator) -> Array:
 def fsl_vectors(directions: Array, affine: Array) -> Array:
     """Directions as FSL writes them: along the voxel axes, the first negated where the determinant is positive.
 
+    Written apart from the reader (`bids_ai.bids.gradients`), so that an error in the one does not hide in the other.
+
     Parameters
     ----------
     directions : array, shape (n_volumes, 3)
@@ -166,14 +168,14 @@ def fsl_vectors(directions: Array, affine: Array) -> Array:
     return vectors
 
 
-def write_gradients(stem: Path, table: GradientTable, affine: Array) -> None:
+def write_gradients(stem: Path, table: ScannerGradients, affine: Array) -> None:
     """Write ``.bval`` and ``.bvec`` beside an image.
 
     Parameters
     ----------
     stem : Path
         Path of the image without its extension.
-    table : GradientTable
+    table : ScannerGradients
     affine : array, shape (4, 4)
         Of the image.
     """

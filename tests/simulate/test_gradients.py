@@ -53,7 +53,7 @@ def scan_of(axes: np.ndarray) -> DwiScan:
     return DwiScan(affine, SHAPE, SCHEME.echo_spacing_s, np.eye(4))
 
 
-def acquire(scan: DwiScan, table: gradients.GradientTable, motion: np.ndarray) -> np.ndarray:
+def acquire(scan: DwiScan, table: gradients.ScannerGradients, motion: np.ndarray) -> np.ndarray:
     rng = np.random.default_rng(0)
     volumes = dwi_volumes(SignalModel(uniform_fibres()), scan, table, motion, np.zeros(SHAPE), np.inf, rng)
     return np.stack(list(volumes), axis=-1)
