@@ -14,7 +14,8 @@ from bids_ai.effective.symmetry import compare_with_truth
 from bids_ai.surrogate.families import ou
 from bids_ai.surrogate.families.latent import LatentLinear, haemodynamic_gain
 from bids_ai.surrogate.fit import fit_recordings
-from bids_ai.surrogate.fitted import FittedSurrogate
+from bids_ai.surrogate.fitted import FailedFit, FittedSurrogate
+from bids_ai.surrogate.penalty import strongest_within_one_se
 from bids_ai.surrogate.recording import Recording
 from bids_ai.surrogate.usable import FloatArray
 from bids_ai.surrogate.whittle import whittle
@@ -199,3 +200,24 @@ def test_haemodynamic_gain_is_that_of_the_kernel():
     expected = (torch.exp(-1j * omega[:, None] * times) @ kernel.to(torch.complex128)).abs().square()
     gain = haemodynamic_gain(omega, torch.tensor([1.25], dtype=torch.float64))[0]
     torch.testing.assert_close(gain, expected, rtol=0.02, atol=1e-4)
+
+
+def test_a_recording_cut_to_pieces_is_refused_with_what_to_do_and_the_others_go_on():
+    whole = bold_series(6, 200, np.zeros(6), np.zeros((6, 1)), seed=13)
+    pieces = whole.copy()
+    pieces[60:140] = np.nan
+    names = tuple("abcdef")
+    recordings = [Recording(name, (x,), 1.0, names, modality="bold") for name, x in (("cut", pieces), ("ok", whole))]
+    cut, fine = fit_recordings(recordings, model="state-space")
+    assert isinstance(cut, FailedFit)
+    assert "cut: 1 of 5 blocks" in cut.reason
+    assert "ou or ridge-var" in cut.reason
+    assert isinstance(fine, FittedSurrogate)
+    chosen = fit_recordings(recordings[:1], model="auto")[0]
+    assert isinstance(chosen, FittedSurrogate)
+    assert any("state-space could not be fitted and was left out" in warning for warning in chosen.warnings)
+
+
+def test_no_finite_likelihood_is_a_fault_of_the_recording():
+    with pytest.raises(ArithmeticError, match="no strength of the prior"):
+        strongest_within_one_se(torch.full((5, 3), torch.inf))

@@ -10,8 +10,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from bids_ai.errors import InputError
 from bids_ai.surrogate.base import FamilyFit, HeldOut
-from bids_ai.surrogate.cross_spectra import CrossSpectra, Observed, block_spectra
+from bids_ai.surrogate.cross_spectra import MIN_BLOCK_FRAMES, CrossSpectra, Observed, block_spectra
 from bids_ai.surrogate.families.latent import LatentLinear, haemodynamic_gain
 from bids_ai.surrogate.families.latent_noise import LatentNoise
 from bids_ai.surrogate.lbfgs import minimise
@@ -199,10 +200,24 @@ def is_stable(drift: Tensor) -> Tensor:
 
 
 def fold_spectra(recording: PreparedRecording) -> CrossSpectra:
-    """Cross-spectra of the blocks of the validation."""
+    """Cross-spectra of the blocks of the validation.
+
+    Raises
+    ------
+    InputError
+        If a block has no stretch that is long enough.
+    """
     starts = [recording.targets[fold.test.start] for fold in recording.folds]
     bounds = np.array([0, *starts[1:], len(recording.series)])
-    return block_spectra(recording.series, bounds, recording.recording.tr, N_BINS)
+    spectra = block_spectra(recording.series, bounds, recording.recording.tr, N_BINS)
+    empty = int((~spectra.weight.any(axis=1)).sum())
+    if empty:
+        raise InputError(
+            f"{recording.name}: {empty} of {len(recording.folds)} blocks of the validation have no stretch of "
+            f"{MIN_BLOCK_FRAMES} frames with gaps of at most two, which a spectrum needs. Use a longer scan, censor "
+            "less, or a model without spectra, such as ou or ridge-var."
+        )
+    return spectra
 
 
 def negative_log_likelihood(process: Process, spectra: Observed) -> Tensor:
