@@ -22,12 +22,9 @@ import numpy as np
 from scipy import stats
 
 from bids_ai.bids.gradients import check_gradients
-from bids_ai.connectome.diffusion_models import fit_orientations
-from bids_ai.connectome.fixels import find_fixels
-from bids_ai.connectome.streamline_weights import fit_weights
+from bids_ai.connectome.reconstruct import reconstruct
 from bids_ai.connectome.streamlines import Streamlines
-from bids_ai.connectome.structural import split_reliability, structural_connectome
-from bids_ai.connectome.tractography import FibreField, TrackingSettings, track
+from bids_ai.connectome.structural import structural_connectome
 from bids_ai.preprocess.gradients import CANDIDATES, Reorientation, check_orientation, reorient
 
 
@@ -154,6 +151,7 @@ def generated(size: str, n_regions: int, seed: int) -> dict[str, Any]:
         "affine": affine,
         "mask": mask,
         "labels": labels,
+        "names": [str(name) for name in nodes.nodes["name"]],
         "maps": maps,
         "true": own,
     }
@@ -194,49 +192,35 @@ def subject(arguments: argparse.Namespace) -> dict[str, Any]:
     seconds: dict[str, float] = {}
     with timed("gradient check, 24 planted faults", seconds):
         flips = flips_found(made)
-    gradients, affine, maps = made["gradients"], made["affine"], made["maps"]
-    with timed("model", seconds):
-        found = fit_orientations(
-            made["data"], gradients.bvals, gradients.world(affine), made["mask"], probabilities=maps
+    gradients, affine = made["gradients"], made["affine"]
+    with timed("model to matrices", seconds):
+        sc = reconstruct(
+            made["data"],
+            gradients.bvals,
+            gradients.world(affine),
+            made["mask"],
+            made["maps"],
+            made["labels"],
+            made["names"],
+            affine=affine,
+            seed=arguments.seed,
+            engine=arguments.engine,
+            n_streamlines=arguments.streamlines,
+            n_threads=arguments.threads,
         )
-    field = FibreField(found.fod, found.order, maps["wm"], maps["gm"], maps["csf"], affine)
-    settings = TrackingSettings(n_streamlines=arguments.streamlines, n_threads=arguments.threads)
-    with timed("tractography", seconds):
-        tracking = track(field, settings, seed=arguments.seed, engine=arguments.engine)
-    with timed("weights", seconds):
-        fixels = find_fixels(found.fod, found.order, made["mask"] & (maps["wm"] > 0.1))
-        weights = fit_weights(tracking.streamlines, fixels, affine)
-    labels = range(1, arguments.regions + 1)
-    with timed("matrices", seconds):
-        sc = structural_connectome(
-            tracking.streamlines, made["labels"], affine, labels, weights=weights.weights, fa=found.maps.fa
-        )
-    halves = split_reliability(tracking.streamlines, made["labels"], affine, labels, seed=1, weights=weights.weights)
-    white = made["mask"] & (maps["wm"] > 0.9)
+    white = made["mask"] & (made["maps"]["wm"] > 0.9)
+    maps = sc.orientations.maps
     return {
         "size": arguments.size,
         "shape": list(made["data"].shape),
-        "model": found.choice.model,
-        "engine": tracking.engine,
-        "streamlines": len(tracking.streamlines),
-        "seeds": tracking.n_seeds,
-        "rejected": tracking.rejected,
         "seconds": seconds,
         "peak_gb": round(peak_gb(), 2),
         "gradient_faults_found": flips,
         "white_matter_fa_md": [
-            round(float(np.median(found.maps.fa[white])), 3),
-            float(f"{np.median(found.maps.md[white]):.3g}"),
+            round(float(np.median(maps.fa[white])), 3),
+            float(f"{np.median(maps.md[white]):.3g}"),
         ],
-        "weights": {
-            "misfit_before": round(weights.misfit_before, 3),
-            "misfit": round(weights.misfit, 3),
-            "iterations": weights.n_iterations,
-        },
-        "density": round(sc.density, 3),
-        "assigned": round(sc.assigned, 3),
-        "within": round(sc.within, 3),
-        "split_r": round(halves.r, 3),
+        **{name: round(value, 3) if isinstance(value, float) else value for name, value in sc.figures.items()},
         "against_truth": compare(sc, made["true"]),
     }
 
