@@ -209,7 +209,7 @@ def subject(arguments: argparse.Namespace) -> dict[str, Any]:
             n_threads=arguments.threads,
         )
     white = made["mask"] & (made["maps"]["wm"] > 0.9)
-    maps = sc.orientations.maps
+    maps = sc.tractogram.orientations.maps
     return {
         "size": arguments.size,
         "shape": list(made["data"].shape),

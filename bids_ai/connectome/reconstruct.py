@@ -32,15 +32,11 @@ _TISSUES = ("wm", "gm", "csf")
 
 
 @dataclass(frozen=True)
-class ReconstructedConnectome(StructuralConnectome):
-    """Matrices, and all that they were made of.
+class Tractogram:
+    """Streamlines with their weights, and all that they were made of.
 
     Attributes
     ----------
-    names : tuple of str
-        Of the regions, in the order of the matrices.
-    reliability : SplitReliability
-        Of the weights, by two halves of the streamlines.
     orientations : Orientations
         FODs, tensor maps, the model and what it costs.
     tracking : Tracking
@@ -49,8 +45,6 @@ class ReconstructedConnectome(StructuralConnectome):
         One weight per streamline.
     """
 
-    names: tuple[str, ...]
-    reliability: SplitReliability
     orientations: Orientations
     tracking: Tracking
     fit: StreamlineWeights
@@ -65,22 +59,83 @@ class ReconstructedConnectome(StructuralConnectome):
             "reason": choice.reason,
             "costs": list(choice.costs),
             "engine": tracking.engine,
-            "streamlines": self.n_streamlines,
+            "streamlines": len(tracking.streamlines),
             "seeds": tracking.n_seeds,
             "rejected": dict(tracking.rejected),
             "notes": list(tracking.notes),
-            "density": self.density,
-            "assigned": self.assigned,
-            "within_one_region": self.within,
-            "split_half_r": self.reliability.r,
-            "split_half_r_full": self.reliability.r_full,
-            "split_half_overlap": self.reliability.overlap,
             "misfit_before_weights": fit.misfit_before,
             "misfit": fit.misfit,
             "weight_scale": fit.scale,
-            "missing_labels": list(self.missing),
-            "unreached_labels": list(self.unreached),
         }
+
+
+@dataclass(frozen=True)
+class ReconstructedConnectome(StructuralConnectome):
+    """Matrices, and all that they were made of.
+
+    Attributes
+    ----------
+    names : tuple of str
+        Of the regions, in the order of the matrices.
+    reliability : SplitReliability
+        Of the weights, by two halves of the streamlines.
+    tractogram : Tractogram
+    """
+
+    names: tuple[str, ...]
+    reliability: SplitReliability
+    tractogram: Tractogram
+
+    @property
+    def figures(self) -> dict[str, Any]:
+        """Numbers and words for a sidecar or a report."""
+        return self.tractogram.figures | matrix_figures(self, self.reliability)
+
+
+def matrix_figures(made: StructuralConnectome, reliability: SplitReliability) -> dict[str, Any]:
+    """Numbers that tell how good a matrix is, for a sidecar or a report."""
+    return {
+        "density": made.density,
+        "assigned": made.assigned,
+        "within_one_region": made.within,
+        "split_half_r": reliability.r,
+        "split_half_r_full": reliability.r_full,
+        "split_half_overlap": reliability.overlap,
+        "missing_labels": list(made.missing),
+        "unreached_labels": list(made.unreached),
+    }
+
+
+def make_tractogram(
+    dwi: npt.NDArray[Any],
+    bvals: npt.NDArray[Any],
+    directions: npt.NDArray[Any],
+    mask: npt.NDArray[Any],
+    tissue: Mapping[str, npt.NDArray[Any]],
+    *,
+    affine: npt.NDArray[Any],
+    seed: int,
+    engine: str = "auto",
+    settings: TrackingSettings | None = None,
+    model: ModelName = "auto",
+) -> Tractogram:
+    """Model, streamlines and their weights; what does not depend on an atlas. Parameters as `reconstruct`.
+
+    Raises
+    ------
+    InputError
+        If arrays do not belong together, or as the steps say.
+    UsageError
+        For an engine that cannot run.
+    """
+    _check_tissue(mask, tissue)
+    mask = np.asarray(mask, bool)
+    maps = {name: np.clip(np.nan_to_num(np.asarray(tissue[name], float)), 0, 1) for name in _TISSUES}
+    found = fit_orientations(dwi, bvals, directions, mask, model=model, probabilities=maps)
+    field = FibreField(found.fod, found.order, maps["wm"], maps["gm"], maps["csf"], np.asarray(affine, float))
+    tracking = track(field, settings, seed=seed, engine=engine)
+    fixels = find_fixels(found.fod, found.order, mask & (maps["wm"] > _LEAST_WHITE))
+    return Tractogram(found, tracking, fit_weights(tracking.streamlines, fixels, affine))
 
 
 def reconstruct(
@@ -148,34 +203,34 @@ def reconstruct(
         For an engine that cannot run.
     """
     labels = list(range(1, len(names) + 1)) if labels is None else [int(label) for label in labels]
-    _check(mask, tissue, names, labels)
-    mask = np.asarray(mask, bool)
-    maps = {name: np.clip(np.nan_to_num(np.asarray(tissue[name], float)), 0, 1) for name in _TISSUES}
-    found = fit_orientations(dwi, bvals, directions, mask, model=model, probabilities=maps)
-    field = FibreField(found.fod, found.order, maps["wm"], maps["gm"], maps["csf"], np.asarray(affine, float))
-    settings = settings or TrackingSettings(n_streamlines=n_streamlines, n_threads=n_threads)
-    tracking = track(field, settings, seed=seed, engine=engine)
-    fixels = find_fixels(found.fod, found.order, mask & (maps["wm"] > _LEAST_WHITE))
-    fit = fit_weights(tracking.streamlines, fixels, affine)
+    if len(names) != len(labels):
+        raise InputError(f"{len(names)} names of regions for {len(labels)} labels.")
+    made = make_tractogram(
+        dwi,
+        bvals,
+        directions,
+        mask,
+        tissue,
+        affine=affine,
+        seed=seed,
+        engine=engine,
+        settings=settings or TrackingSettings(n_streamlines=n_streamlines, n_threads=n_threads),
+        model=model,
+    )
+    lines, weights = made.tracking.streamlines, made.fit.weights
     where = (parcels, affine if parcels_affine is None else parcels_affine, labels)
-    made = structural_connectome(
-        tracking.streamlines, *where, weights=fit.weights, fa=found.maps.fa, fa_affine=affine, radius_mm=radius_mm
+    matrices = structural_connectome(
+        lines, *where, weights=weights, fa=made.orientations.maps.fa, fa_affine=affine, radius_mm=radius_mm
     )
-    halves = split_reliability(tracking.streamlines, *where, seed=seed, weights=fit.weights, radius_mm=radius_mm)
-    matrices = {field.name: getattr(made, field.name) for field in fields(made)}
-    return ReconstructedConnectome(
-        **matrices, names=tuple(names), reliability=halves, orientations=found, tracking=tracking, fit=fit
-    )
+    halves = split_reliability(lines, *where, seed=seed, weights=weights, radius_mm=radius_mm)
+    parts = {field.name: getattr(matrices, field.name) for field in fields(matrices)}
+    return ReconstructedConnectome(**parts, names=tuple(names), reliability=halves, tractogram=made)
 
 
-def _check(
-    mask: npt.NDArray[Any], tissue: Mapping[str, npt.NDArray[Any]], names: Sequence[str], labels: Sequence[int]
-) -> None:
+def _check_tissue(mask: npt.NDArray[Any], tissue: Mapping[str, npt.NDArray[Any]]) -> None:
     absent = [name for name in _TISSUES if name not in tissue]
     if absent:
         raise InputError(f"Tissue maps {', '.join(_TISSUES)} are wanted, got {', '.join(tissue) or 'none'}.")
     shapes = {name: tissue[name].shape for name in _TISSUES}
     if any(shape != mask.shape for shape in shapes.values()):
         raise InputError(f"Tissue maps {shapes} must be on the grid of the mask, {mask.shape}: resample them first.")
-    if len(names) != len(labels):
-        raise InputError(f"{len(names)} names of regions for {len(labels)} labels.")

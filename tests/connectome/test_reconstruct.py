@@ -66,7 +66,7 @@ def test_the_two_bundles_are_found(made: ReconstructedConnectome) -> None:
 def test_all_that_it_was_made_of_is_there(made: ReconstructedConnectome) -> None:
     assert made.names == tuple(NAMES)
     assert made.count.shape == made.weight.shape == (4, 4)
-    assert len(made.tracking.streamlines) == len(made.fit.weights) == made.n_streamlines == 1000
+    assert len(made.tractogram.tracking.streamlines) == len(made.tractogram.fit.weights) == made.n_streamlines == 1000
     assert made.figures["model"] == "csd"
     assert made.figures["engine"] == "dipy"
     assert made.figures["assigned"] == made.assigned > 0.9
