@@ -1,0 +1,213 @@
+"""The cortex of a virtual patient as one network of Jansen-Rit columns, ready to be integrated."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from bids_ai.dynamics.base import Value
+from bids_ai.dynamics.integrate import Snapshot, Trajectory, integrate
+from bids_ai.dynamics.jansen_rit import JansenRit
+from bids_ai.errors import InputError
+from bids_ai.simulate.connectome import Connectome
+
+Array = NDArray[np.floating]
+
+#: Mean input of every column, pulses/s, what comes from other columns included: the middle of the 120 to 320 that
+#: Jansen and Rit drew it from (1995, doi:10.1007/BF00199471).
+INPUT_PER_S = 220.0
+#: Contacts within a column. At 135 the published column is a limit cycle, which a pulse can only shift in phase; at
+#: 128 and less, which the paper also shows, it is a stable focus that noise keeps alight and from which responses die
+#: away: within 60 ms at 102, within 170 ms at 121. Below 100 a second resting state appears.
+CONTACTS = (102.0, 121.0)
+#: SD of the contacts between regions of the same place.
+CONTACTS_SD = 2.5
+#: Speed of the kinetics of the foremost relative to the hindmost regions: natural frequencies rise from alpha at the
+#: occiput to beta in front. Rosanova et al. 2009, doi:10.1523/JNEUROSCI.0445-09.2009; Frauscher et al. 2018,
+#: doi:10.1093/brain/awy035.
+SPEED = (1.05, 1.6)
+#: SD of the logarithm of the speed between regions of the same place.
+SPEED_LOG_SD = 0.08
+#: Pulses/s at a column for each pulse/s of columns whose weights sum to one.
+COUPLING = 20.0
+#: Input that all of a column's own cells give it when every axon fires once: its recurrent contacts, pulses.
+LOCAL_PULSES = 6.0
+#: SD of the arrival of a volley relative to its delay: axons of one bundle differ in diameter and so in speed.
+#: Caminiti et al. 2013, doi:10.1523/JNEUROSCI.0761-13.2013.
+DISPERSION = 0.2
+#: SD of a volley at its origin, s: fibres fire within a millisecond or two of the pulse.
+JITTER_S = 0.001
+#: Longest step of the integration, s. Responses at this step differ from those at 0.2 ms by 3 % (RMS).
+STEP_S = 0.002
+#: Left out before the record, s: seventeen times the slowest decay.
+BURN_IN_S = 3.0
+
+
+@dataclass(frozen=True)
+class Columns:
+    """What the column of each region is like.
+
+    Attributes
+    ----------
+    contacts : array, shape (n_regions,)
+        The C of Jansen and Rit: how near a column is to sustained alpha.
+    speed : array, shape (n_regions,)
+        Of both synaptic kinetics, relative to the published. Gains grow with it, so that the column does the same in a
+        shorter time (David & Friston 2003, doi:10.1016/j.neuroimage.2003.07.015).
+    """
+
+    contacts: Array
+    speed: Array
+
+
+def regional_columns(n_regions: int, rng: np.random.Generator, *, centroids_mm: Array | None = None) -> Columns:
+    """Columns that differ from region to region: strong alpha behind, faster and less regular activity in front.
+
+    Parameters
+    ----------
+    n_regions : int
+    rng : numpy Generator
+    centroids_mm : array, shape (n_regions, 3), optional
+        RAS. Without it the regions take their places on the way from back to front by chance.
+    """
+    front = rng.random(n_regions) if centroids_mm is None else np.asarray(centroids_mm, float)[:, 1]
+    front = (front - front.min()) / max(float(np.ptp(front)), 1e-9)
+    low, high = CONTACTS
+    contacts = high + (low - high) * front + CONTACTS_SD * rng.standard_normal(n_regions)
+    speed = SPEED[0] * (SPEED[1] / SPEED[0]) ** front * np.exp(SPEED_LOG_SD * rng.standard_normal(n_regions))
+    return Columns(np.clip(contacts, low, high), speed)
+
+
+class Network:
+    """The columns of a connectome, ready to be integrated.
+
+    Parameters
+    ----------
+    connectome : Connectome
+    columns : Columns
+    sampling_hz : float
+        Of the record.
+    """
+
+    def __init__(self, connectome: Connectome, columns: Columns, sampling_hz: float) -> None:
+        if not sampling_hz > 0:
+            raise InputError(f"The sampling rate must be positive, got {sampling_hz!r} Hz.")
+        self.per_sample = int(np.ceil(1.0 / (sampling_hz * STEP_S) - 1e-9))
+        self.step_s = 1.0 / (sampling_hz * self.per_sample)
+        self.weights = np.asarray(connectome.weights, float) * COUPLING
+        self.delays_s = np.where(self.weights > 0.0, np.nan_to_num(connectome.delays_s), 0.0)
+        level, rate = _working_point(columns)
+        self.level = torch.as_tensor(level)
+        # What other columns send on average is part of the input, as homeostasis would have it: every column works at
+        # the same point, whatever its place in the network.
+        own_input = np.maximum(INPUT_PER_S - rate @ self.weights, 0.0)
+        speed = torch.as_tensor(np.asarray(columns.speed, float))
+        self.model = JansenRit(
+            A=JansenRit.A * speed,
+            B=JansenRit.B * speed,
+            a=JansenRit.a * speed,
+            b=JansenRit.b * speed,
+            C=torch.as_tensor(np.asarray(columns.contacts, float)),
+            p=torch.as_tensor(own_input),
+            # White noise of the same power per unit of the column's own time.
+            p_sd=JansenRit.p_sd * speed**-0.5,
+        )
+
+    def settled(self, n_takes: int, rng: np.random.Generator) -> Snapshot:
+        """Independent situations after the burn-in."""
+        generators = [torch.Generator().manual_seed(int(s)) for s in rng.integers(2**62, size=n_takes)]
+        n_steps = round(BURN_IN_S / self.step_s)
+        return self._integrate(n_steps, generators=generators, record_every=n_steps).final
+
+    def run(self, begin: Snapshot, n_times: int, drive: Callable[[int], Value] | None = None) -> Trajectory:
+        """Record `n_times` samples, mV from the working point, shape (n_takes, n_copies, n_times, n_regions)."""
+        return self._integrate(n_times * self.per_sample, begin=begin, stimulation=drive, record_every=self.per_sample)
+
+    def volleys(self, doses: Array, pulse_times_s: Array) -> Callable[[int], Tensor]:
+        """Input by step, shape (n_takes, 1, n_regions), of pulses that make axons fire.
+
+        Every axon that is excited fires once. The volley reaches the targets by the weights of the network after its
+        delays, and the region itself through its recurrent contacts. Stimulation excites axons rather than cell
+        bodies (Nowak & Bullier 1998, doi:10.1007/s002210050304), and the rate of a Jansen-Rit population, 5/s at most,
+        could not say that all fire in one millisecond.
+
+        Parameters
+        ----------
+        doses : array, shape (n_takes, n_pulses, n_regions)
+        pulse_times_s : array, shape (n_takes, n_pulses)
+        """
+        if doses.ndim != 3 or doses.shape[:2] != pulse_times_s.shape or doses.shape[2] != len(self.weights):
+            raise InputError(
+                f"Doses must be (n_takes, n_pulses, {len(self.weights)}) and the times (n_takes, n_pulses); "
+                f"got {doses.shape} and {pulse_times_s.shape}."
+            )
+        arrivals: dict[int, Array] = {}
+        for take, pulse in np.argwhere(doses.any(axis=2)):
+            first = round(float(pulse_times_s[take, pulse]) / self.step_s)
+            for offset, pulses in enumerate(self._arrivals(doses[take, pulse])):
+                if pulses.any():
+                    at = arrivals.setdefault(first + offset, np.zeros((len(doses), len(self.weights))))
+                    at[take] += pulses
+        steps = {step: torch.as_tensor(at / self.step_s)[:, None] for step, at in arrivals.items()}
+        nothing = torch.zeros(len(doses), 1, len(self.weights), dtype=torch.float64)
+        return lambda step: steps.get(step, nothing)
+
+    def _arrivals(self, dose: Array) -> Array:
+        """Pulses that reach every region in the steps after a pulse, shape (n_steps, n_regions)."""
+        sources = np.flatnonzero(dose)
+        delay, weight = self.delays_s[sources], self.weights[sources] * dose[sources, None]
+        # The region itself, at once.
+        weight[np.arange(len(sources)), sources] = LOCAL_PULSES * dose[sources]
+        spread = np.hypot(JITTER_S, DISPERSION * delay)
+        late = delay + 3.0 * spread + 3.0 * JITTER_S
+        # An input is held for a step: what it stands for is the middle of that.
+        steps = (np.arange(int(np.ceil(late.max() / self.step_s)) + 1) + 0.5) * self.step_s
+        # No axon conducts before the pulse: the middle of the shortest volleys lies three SD after it.
+        middle = np.maximum(delay, 3.0 * spread)
+        shape = np.exp(-0.5 * ((steps[:, None, None] - middle) / spread) ** 2)
+        shape /= shape.sum(axis=0, keepdims=True)
+        arrived: Array = (shape * weight).sum(axis=1)
+        return arrived
+
+    def _integrate(self, n_steps: int, **kwargs: object) -> Trajectory:
+        delays = torch.as_tensor(np.rint(self.delays_s / self.step_s).astype(np.int64))
+        with torch.inference_mode():
+            return integrate(
+                self.model,
+                torch.as_tensor(self.weights),
+                n_steps=n_steps,
+                dt=self.step_s,
+                delays_steps=delays,
+                signal=lambda state: self.model.observe(state) - self.level,
+                **kwargs,  # type: ignore[arg-type]
+            )
+
+
+def _working_point(columns: Columns) -> tuple[Array, Array]:
+    """Potential (mV) and rate (1/s) of every column at rest under the mean input."""
+    model = JansenRit()
+
+    def rate(potential: Array) -> Array:
+        return 2 * float(model.e0) / (1 + np.exp(float(model.r) * (float(model.v0) - potential)))
+
+    # For every potential there is one input that holds it; between these contacts only one potential fits an input.
+    potential = np.linspace(-5.0, 25.0, 30001)
+    excitatory = float(model.A) / float(model.a) * rate(potential)
+    level = np.empty(len(columns.contacts))
+    for region, contacts in enumerate(columns.contacts):
+        held = potential + float(model.B) / float(model.b) * 0.25 * contacts * rate(0.25 * contacts * excitatory)
+        needed = held * float(model.a) / float(model.A) - 0.8 * contacts * rate(contacts * excitatory)
+        level[region] = np.interp(INPUT_PER_S, *_rising(needed, potential))
+    return level, rate(level)
+
+
+def _rising(needed: Array, potential: Array) -> tuple[Array, Array]:
+    """The part of the curve after its last fall, where the input that is needed grows with the potential."""
+    falls = np.flatnonzero(np.diff(needed) <= 0.0)
+    first = falls[-1] + 1 if len(falls) else 0
+    return needed[first:], potential[first:]
