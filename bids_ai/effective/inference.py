@@ -82,7 +82,8 @@ def edge_inference(
         Of the interval, per edge.
     order : int, optional
         Lags of the VAR. By default the surrogate's order, which the one-standard-error rule keeps small for prediction,
-        or a larger one among those tried if its oldest lag is significant: a missing lag biases all others.
+        or a larger one, up to the largest that the recording was prepared for, if its oldest lag is significant: a
+        missing lag biases all others. Which orders the family itself tries plays no part.
 
     Returns
     -------
@@ -190,8 +191,7 @@ def mean_response(fit: LeastSquaresVAR, horizon_steps: int) -> tuple[FloatArray,
 def _order(fitted: FittedSurrogate) -> int:
     """Order of the VAR; raises InputError where not even the surrogate's own can be fitted."""
     _check_samples(fitted, fitted.order)
-    tried = [int(row["order"]) for row in fitted.selection if "order" in row]
-    for order_max in range(max([fitted.order, *tried]), fitted.order, -1):
+    for order_max in range(fitted.order_max, fitted.order, -1):
         if _enough_samples(fitted, order_max):
             try:
                 order = order_by_test(fitted.series, order_max, len(fitted.scaler.mean), fitted.name)

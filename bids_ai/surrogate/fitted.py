@@ -13,7 +13,7 @@ from bids_ai.errors import InputError
 from bids_ai.surrogate.base import SurrogateModel
 from bids_ai.surrogate.lags import IntArray, histories
 from bids_ai.surrogate.prepare import Scaler
-from bids_ai.surrogate.usable import BoolArray, FloatArray
+from bids_ai.surrogate.usable import BoolArray, FloatArray, usable_frames
 
 
 @dataclass(frozen=True)
@@ -100,6 +100,16 @@ class FittedSurrogate:
     innovation_cov: FloatArray
     series: FloatArray
     targets: IntArray
+
+    @property
+    def order_max(self) -> int:
+        """Largest number of lags that the recording was prepared for, whatever the family made of it.
+
+        It is not stored: every stretch of usable frames begins with so many that are no target.
+        """
+        first = int(self.targets[0])
+        unusable = np.flatnonzero(~usable_frames(self.series[:first]))
+        return first - (int(unusable[-1]) + 1 if len(unusable) else 0)
 
     def states(self, max_states: int | None = None) -> FloatArray:
         """Observed histories, shape (n_states, order, n_kept), SD units, newest lag last.

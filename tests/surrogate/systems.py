@@ -39,6 +39,16 @@ def second_order_series(first: np.ndarray, second: np.ndarray, n_times: int, see
     return series[100:]
 
 
+def third_order_series(first: np.ndarray, third: np.ndarray, n_times: int, seed: int) -> np.ndarray:
+    """x(t+1) = x(t) first + x(t-2) third + white noise."""
+    rng = np.random.default_rng(seed)
+    noise = rng.standard_normal((n_times + 100, len(first)))
+    series = np.zeros_like(noise)
+    for t in range(3, len(series)):
+        series[t] = series[t - 1] @ first + series[t - 3] @ third + noise[t]
+    return series[100:]
+
+
 def saturating_series(n: int, n_times: int, seed: int) -> np.ndarray:
     """dx = (-x + tanh(x) W) dt + 0.4 dW with strong coupling, dt 0.1, every tenth step: strongly nonlinear."""
     rng = np.random.default_rng(seed)

@@ -12,7 +12,7 @@ from bids_ai.surrogate.prepare import prepare
 from bids_ai.surrogate.recording import Recording
 from bids_ai.surrogate.seeds import member_seed, stable_hash
 from bids_ai.surrogate.usable import usable_frames
-from tests.surrogate.systems import recording
+from tests.surrogate.systems import fitted, recording
 
 
 def noise(n_times: int, n: int = 3, seed: int = 0) -> np.ndarray:
@@ -125,3 +125,12 @@ def test_seeds_depend_on_the_name_and_not_on_the_process() -> None:
     seeds = {member_seed(seed, name, member) for seed in (1, 2) for name in ("a", "b") for member in range(3)}
     assert len(seeds) == 12
     assert member_seed(1, "a", 0) == member_seed(1, "a", 0)
+
+
+@pytest.mark.parametrize("order_max", [1, 3])
+@pytest.mark.parametrize("censored", [[], [0], [1, 3], [2, 3, 9, 40]])
+def test_a_fit_knows_the_largest_order_it_was_prepared_for(order_max: int, censored: list[int]) -> None:
+    first = noise(60)
+    first[censored] = np.nan
+    fit = fitted(first, noise(60, seed=1), order_max=order_max, model="ou")
+    assert (fit.order, fit.order_max) == (1, order_max)
