@@ -5,24 +5,24 @@ from __future__ import annotations
 import logging
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
-import numpy as np
 import torch
 
 from bids_ai.errors import InputError
+from bids_ai.surrogate.automatic import choose_families
 from bids_ai.surrogate.base import Family, FamilyFit, FitSettings
 from bids_ai.surrogate.device import memory_budget, resolve_device
 from bids_ai.surrogate.evaluate import evaluate, innovation_covariance
 from bids_ai.surrogate.families.ridge_var import fit_ridge
+from bids_ai.surrogate.faults import BATCH_FAULTS, reason
 from bids_ai.surrogate.fitted import FailedFit, FittedSurrogate
 from bids_ai.surrogate.gate import judge, scan_warnings
 from bids_ai.surrogate.options import read_options
 from bids_ai.surrogate.prepare import PreparedRecording, prepare
 from bids_ai.surrogate.recording import DEFAULT_ORDER_MAX, Recording
 from bids_ai.surrogate.registry import get_family
-from bids_ai.surrogate.selection import AUTO, Candidate, candidates, select
+from bids_ai.surrogate.selection import AUTO
 from bids_ai.surrogate.validation import heldout_scores, keeps_nonlinear
 
 LOGGER = logging.getLogger(__name__)
@@ -32,12 +32,6 @@ FitResult = FittedSurrogate | FailedFit
 
 CPU_BATCH_BYTES = 2**26
 """Gram matrices of a batch on a CPU: beyond the caches a larger batch is slower, not faster."""
-
-NUMERICAL_FAULTS = (InputError, ArithmeticError, np.linalg.LinAlgError, torch.linalg.LinAlgError)
-"""What may go wrong with the numbers of one recording without being a defect of the program."""
-
-BATCH_FAULTS = (*NUMERICAL_FAULTS, torch.cuda.OutOfMemoryError)
-"""What a smaller batch may be spared: the fault of another recording, and the memory of a GPU that others fill too."""
 
 
 def fit_recordings(
@@ -153,60 +147,20 @@ def _fit_chunk(chunk: list[PreparedRecording], model: str, settings: FitSettings
         return {rec.name: _finish_one(rec, fit, base, family, settings) for rec, fit, base in triples}
     except BATCH_FAULTS as error:
         if len(chunk) == 1:
-            return {chunk[0].name: FailedFit(chunk[0].name, _reason(error))}
+            return {chunk[0].name: FailedFit(chunk[0].name, reason(error))}
     half = len(chunk) // 2
     return _fit_chunk(chunk[:half], model, settings) | _fit_chunk(chunk[half:], model, settings)
 
 
-def _reason(error: Exception) -> str:
-    if isinstance(error, torch.cuda.OutOfMemoryError):
-        return "The GPU has too little free memory for this recording: free it, or fit with --device cpu."
-    return str(error)
-
-
 def _fit_auto(chunk: list[PreparedRecording], linear: list[FamilyFit], settings: FitSettings) -> dict[str, FitResult]:
-    """Fit every candidate family to the batch and choose one per recording."""
-    fitted: dict[str, list[Candidate]] = {recording.name: [] for recording in chunk}
-    faults: dict[str, list[str]] = {recording.name: [] for recording in chunk}
-    for name in dict.fromkeys(name for recording in chunk for name in candidates(recording)):
-        family = get_family(name)
-        rows = [i for i, recording in enumerate(chunk) if name in candidates(recording)]
-        LOGGER.info("fitting %s (%d recording(s))", name, len(rows))
-        for i, fit in _fit_rows(family, chunk, linear, rows, settings, faults):
-            fitted[chunk[i].name].append(Candidate(name, fit))
+    """Keep one family per recording."""
     results: dict[str, FitResult] = {}
-    for recording, base in zip(chunk, linear, strict=True):
-        order = {name: rank for rank, name in enumerate(candidates(recording))}
-        ranked = sorted(fitted[recording.name], key=lambda item: order[item.family])
-        chosen, table = select(recording, ranked, base)
-        scores = heldout_scores(recording, chosen.fit, base)
-        scores["families"] = table
-        warnings = [*recording.warnings, *faults[recording.name]]
-        results[recording.name] = _finish(recording, chosen.fit, base, chosen.family, AUTO, scores, warnings, settings)
+    for recording, base, choice in zip(chunk, linear, choose_families(chunk, linear, settings), strict=True):
+        chosen, warnings = choice.candidate, [*recording.warnings, *choice.faults]
+        results[recording.name] = _finish(
+            recording, chosen.fit, base, chosen.family, AUTO, choice.scores, warnings, settings
+        )
     return results
-
-
-def _fit_rows(
-    family: Family,
-    chunk: list[PreparedRecording],
-    linear: list[FamilyFit],
-    rows: list[int],
-    settings: FitSettings,
-    faults: dict[str, list[str]],
-) -> list[tuple[int, FamilyFit]]:
-    """Fit a family to some recordings of a batch; one in which it fails goes without it, and is told so."""
-    own = replace(settings, options=dict(family.defaults))
-    try:
-        fits = family.fit([chunk[i] for i in rows], [linear[i] for i in rows], own)
-        return list(zip(rows, fits, strict=True))
-    except BATCH_FAULTS as error:
-        if len(rows) == 1:
-            reason = f"{family.name} could not be fitted and was left out: {_reason(error)}"
-            faults[chunk[rows[0]].name].append(reason)
-            return []
-    half = len(rows) // 2
-    parts = (rows[:half], rows[half:])
-    return [pair for part in parts for pair in _fit_rows(family, chunk, linear, part, settings, faults)]
 
 
 def _finish_one(
