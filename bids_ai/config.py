@@ -79,6 +79,35 @@ class FuncConfig(_Section):
         return self
 
 
+class DwiConfig(_Section):
+    """DWI preprocessing."""
+
+    engine: Literal["auto", "mrtrix3", "dipy"] = Field(
+        "auto", description="Tool that denoises; auto: MRtrix3 where its programs are on PATH, otherwise dipy."
+    )
+    denoise: bool = Field(True, description="Denoise (and take Gibbs ringing out, where MRtrix3 is there).")
+    reorient_gradients: bool = Field(
+        True, description="Mend a gradient table whose axes are flipped or swapped, where the images say so clearly."
+    )
+
+
+class StructuralConnectivityConfig(_Section):
+    """Structural connectome: tractography and matrices."""
+
+    engine: Literal["auto", "mrtrix3", "dipy"] = Field(
+        "auto", description="Tool that tracks; auto: MRtrix3 where its programs are on PATH, otherwise dipy."
+    )
+    streamlines: Annotated[int, Field(ge=1000)] = Field(200_000, description="Valid streamlines wanted.")
+    min_length_mm: Positive = Field(10.0, description="Shorter streamlines are left out, mm.")
+    max_length_mm: Positive = Field(250.0, description="Longer streamlines are left out, mm.")
+    search_radius_mm: Positive = Field(4.0, description="An end belongs to the nearest region within, mm.")
+    save_tractogram: bool = Field(False, description="Write the streamlines to the output folder (TCK).")
+    group: Path | None = Field(
+        None,
+        description="Structural connectivity of a group (table with the names of the atlas), for subjects without DWI.",
+    )
+
+
 class ParcellationConfig(_Section):
     """Atlases and how they are applied."""
 
@@ -111,6 +140,9 @@ class SurrogateConfig(_Section):
     )
     order_max: Annotated[int, Field(ge=1, le=10)] = Field(3, description="Largest number of lags tried.")
     ensemble: Annotated[int, Field(ge=1)] = Field(5, description="Initialisations of a nonlinear model.")
+    structural: Literal["own", "none"] = Field(
+        "own", description="Give the models the structural connectivity of the subject, where there is one; or never."
+    )
     pool_runs: bool = Field(True, description="Also fit all runs of a task of a subject together (desc-pooled).")
     recordings_per_job: Annotated[int, Field(ge=1)] = Field(16, description="Recordings fitted in one job.")
 
@@ -130,7 +162,9 @@ class Config(_Section):
     sloppy: bool = Field(False, description="Coarse registration, for tests only.")
     anat: AnatConfig = AnatConfig()
     func: FuncConfig = FuncConfig()
+    dwi: DwiConfig = DwiConfig()
     parcellation: ParcellationConfig = ParcellationConfig()
+    structural_connectivity: StructuralConnectivityConfig = StructuralConnectivityConfig()
     functional_connectivity: FunctionalConnectivityConfig = Field(default_factory=FunctionalConnectivityConfig)
     surrogate: SurrogateConfig = SurrogateConfig()
     effective_connectivity: EffectiveConnectivityConfig = EffectiveConnectivityConfig()

@@ -1,4 +1,4 @@
-"""Finding the inputs of a raw BIDS dataset with pybids: T1w and BOLD of the subjects asked for."""
+"""Finding the inputs of a raw BIDS dataset with pybids: T1w, BOLD and DWI of the subjects asked for."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+from bids_ai.bids.diffusion import find_diffusions
 from bids_ai.bids.files import read_json
-from bids_ai.bids.index import Anatomy, Recording, Skipped
+from bids_ai.bids.index import Anatomy, Diffusion, Recording, Skipped
 from bids_ai.bids.metadata import read_metadata
 from bids_ai.bids.names import stem
 from bids_ai.errors import InputError, UsageError
@@ -113,10 +114,17 @@ def _folder_labels(bids_dir: Path) -> list[str]:
     return [path.name.removeprefix("sub-") for path in bids_dir.glob("sub-*") if path.is_dir()]
 
 
-def scan(
-    bids_dir: Path, labels: Sequence[str], selection: Selection
-) -> tuple[list[Anatomy], list[Recording], list[Skipped]]:
-    """Find the T1w and the BOLD runs of subjects.
+class Inputs(NamedTuple):
+    """What was found in a dataset; paths are absolute."""
+
+    anatomies: list[Anatomy]
+    recordings: list[Recording]
+    diffusions: list[Diffusion]
+    skipped: list[Skipped]
+
+
+def scan(bids_dir: Path, labels: Sequence[str], selection: Selection) -> Inputs:
+    """Find the T1w, the BOLD runs and the diffusion series of subjects.
 
     Parameters
     ----------
@@ -129,8 +137,7 @@ def scan(
 
     Returns
     -------
-    anatomies, recordings, skipped : lists
-        Paths are absolute.
+    Inputs
 
     Raises
     ------
@@ -138,22 +145,25 @@ def scan(
         If a session, task or run that was asked for is nowhere, or a filter names no entity.
     """
     found = _Found(_layout(bids_dir, labels, selection.database), selection)
-    anatomies, recordings, skipped = [], [], []
+    inputs = Inputs([], [], [], [])
     for label in labels:
         subject = f"sub-{label}"
         anatomy = _anatomy(found.t1w.get(label, []), selection)
         if anatomy:
-            anatomies.append(anatomy)
-        runs = _runs(found.bold.get(label, []), selection)
-        if not runs and not anatomy:
-            reason = "no T1w and no BOLD run that was asked for"
-            skipped.append(Skipped(subject, "subject", reason, fault=label in selection.participants))
+            inputs.anatomies.append(anatomy)
+        runs, fieldmaps = _runs(found.bold.get(label, []), selection), found.fmap.get(label, [])
+        diffusions, lost = find_diffusions(bids_dir, found.dwi.get(label, []), fieldmaps, anatomy)
+        inputs.diffusions.extend(diffusions)
+        inputs.skipped.extend(lost)
+        if not (runs or anatomy or diffusions or lost):
+            reason = "no T1w, no BOLD run and no DWI that was asked for"
+            inputs.skipped.append(Skipped(subject, "subject", reason, fault=label in selection.participants))
         for files in runs:
             try:
-                recordings.append(_recording(bids_dir, files, found.fmap.get(label, []), anatomy))
+                inputs.recordings.append(_recording(bids_dir, files, fieldmaps, anatomy))
             except InputError as error:
-                skipped.append(Skipped(subject, Path(files[0].path).name, str(error)))
-    return anatomies, recordings, skipped
+                inputs.skipped.append(Skipped(subject, Path(files[0].path).name, str(error)))
+    return inputs
 
 
 class _Found:
@@ -162,9 +172,11 @@ class _Found:
     def __init__(self, layout: BIDSLayout, selection: Selection) -> None:
         t1w = self._files(layout, selection, "t1w", {"suffix": "T1w", "datatype": "anat"})
         bold = self._files(layout, selection, "bold", {"suffix": "bold", "datatype": "func"})
-        _name_absent(selection, t1w, bold)
+        dwi = self._files(layout, selection, "dwi", {"suffix": "dwi", "datatype": "dwi"})
+        _name_absent(selection, [*t1w, *dwi], bold)
         self.t1w = _by_subject(t1w)
         self.bold = _by_subject([file for file in bold if _asked(file, selection)])
+        self.dwi = _by_subject([file for file in dwi if _of_session(file, selection)])
         self.fmap = _by_subject(self._files(layout, selection, "fmap", {"datatype": "fmap"}))
 
     @staticmethod
@@ -188,21 +200,22 @@ def _by_subject(files: list[BIDSFile]) -> dict[str, list[BIDSFile]]:
     return groups
 
 
+def _of_session(file: BIDSFile, selection: Selection) -> bool:
+    return not selection.sessions or file.entities.get("session") in selection.sessions
+
+
 def _asked(file: BIDSFile, selection: Selection) -> bool:
-    entities = file.entities
-    return (not selection.sessions or entities.get("session") in selection.sessions) and (
-        not selection.tasks or entities.get("task") in selection.tasks
-    )
+    return _of_session(file, selection) and (not selection.tasks or file.entities.get("task") in selection.tasks)
 
 
-def _name_absent(selection: Selection, t1w: list[BIDSFile], bold: list[BIDSFile]) -> None:
+def _name_absent(selection: Selection, others: list[BIDSFile], bold: list[BIDSFile]) -> None:
     """Refuse labels that are nowhere: a misspelled task would end in anatomy alone, and look like a success."""
 
     def labels(key: str, files: list[BIDSFile]) -> set[str]:
         return {str(file.entities[key]) for file in files if file.entities.get(key) is not None}
 
     there = {
-        "session": (selection.sessions, labels("session", [*t1w, *bold])),
+        "session": (selection.sessions, labels("session", [*others, *bold])),
         "task": (selection.tasks, labels("task", bold)),
         "run": (selection.runs, labels("run", bold)),
     }

@@ -1,4 +1,4 @@
-"""Finding inputs that another tool has preprocessed: fMRIPrep (BOLD and confounds), XCP-D (region series)."""
+"""Finding BOLD that another tool has preprocessed: fMRIPrep (images and confounds), XCP-D (region series)."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from bids_ai.errors import InputError, UsageError
 #: Spaces that can be used, the better first: those the common atlases come in.
 _PREFERRED_SPACES = ("MNI152NLin2009cAsym", "MNI152NLin6Asym", "MNI152NLin2009aSym")
 _RUN_ENTITIES = ("sub", "ses", "task", "acq", "ce", "rec", "dir", "run")
-KINDS = ("fmriprep", "xcpd")
+KINDS = ("fmriprep", "xcpd", "qsiprep")
 
 
 def parse_option(values: Sequence[str]) -> dict[str, Path]:

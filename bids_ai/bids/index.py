@@ -13,7 +13,7 @@ from typing import Any
 
 from bids_ai.bids.files import read_json, write_json
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 
 @dataclass(frozen=True)
@@ -54,6 +54,38 @@ class Recording:
     confounds: str | None = None
     atlas: str | None = None  # only where the region series came from another tool
     unused: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Diffusion:
+    """A diffusion series, of which a structural connectome is made.
+
+    ``engine`` says where it starts: ``builtin`` (raw) or ``qsiprep`` (preprocessed). Without a T1w the images stay in
+    the space of the series, and ``space`` is None.
+    """
+
+    item: str  # sub-01/dwi/sub-01_dir-AP
+    subject: str
+    session: str | None
+    engine: str
+    source: str
+    bval: str
+    bvec: str
+    space: str | None = None
+    anat: str | None = None
+    phase_encoding: str | None = None
+    readout_time: float | None = None  # s
+    reverse: str | None = None  # unweighted volumes encoded the other way
+    reverse_readout_time: float | None = None  # s
+    mask: str | None = None  # this and the next two only where another tool preprocessed
+    t1w: str | None = None
+    from_template: str | None = None
+    unused: tuple[str, ...] = ()
+
+    @property
+    def images(self) -> str:
+        """What its images are named after: the item, with ``_space-...`` where there is one."""
+        return f"{self.item}_space-{self.space}" if self.space else self.item
 
 
 @dataclass(frozen=True)
@@ -105,6 +137,7 @@ class Index:
     space: str
     anatomies: list[Anatomy] = field(default_factory=list)
     recordings: list[Recording] = field(default_factory=list)
+    diffusions: list[Diffusion] = field(default_factory=list)
     fits: list[Fit] = field(default_factory=list)
     atlases: list[AtlasEntry] = field(default_factory=list)
     skipped: list[Skipped] = field(default_factory=list)
@@ -120,6 +153,7 @@ class Index:
             for key in (recording.item, recording.series):
                 self._recording.setdefault((key, None), recording)
                 self._recording[key, recording.atlas] = recording
+        self._diffusion = {entry.images: entry for entry in self.diffusions}
         self._fit: dict[tuple[str, str, str | None], Fit] = {}
         for fit in self.fits:
             self._fit.setdefault((fit.series, fit.pool, None), fit)
@@ -129,7 +163,8 @@ class Index:
     def subjects(self) -> list[str]:
         """Subjects with anything to do or to tell, in order."""
         found = {entry.subject for entry in self.anatomies}
-        found |= {entry.subject for entry in self.recordings} | {entry.subject for entry in self.skipped}
+        for entries in (self.recordings, self.diffusions, self.skipped):
+            found |= {entry.subject for entry in entries}
         return sorted(found - {""})
 
     def anatomy(self, item: str) -> Anatomy:
@@ -146,6 +181,20 @@ class Index:
             Label of the atlas: another tool may have left the series of one recording in several.
         """
         return self._recording.get((item, atlas)) or self._recording[item, None]
+
+    def diffusion(self, images: str) -> Diffusion:
+        """Diffusion series by what its images are named after."""
+        return self._diffusion[images]
+
+    def structural_source(self, fit: Fit) -> Diffusion | None:
+        """Diffusion series whose connectome a fit may use: of the session of its first run if there is one there."""
+        own = [entry for entry in self.diffusions if entry.subject == fit.subject]
+        session = self.recording(fit.recordings[0], fit.atlas).session
+        return next((entry for entry in own if entry.session == session), own[0] if own else None)
+
+    def volume_atlases(self) -> list[AtlasEntry]:
+        """Atlases that are applied to images."""
+        return [entry for entry in self.atlases if entry.kind == "volume"]
 
     def fit(self, series: str, pool: str, atlas: str | None = None) -> Fit:
         """Fit by its series, its pool part, and the atlas where the series came from another tool."""
@@ -180,15 +229,16 @@ class Index:
         groups = (fits[start : start + size] for start in range(0, len(fits), size))
         return {_digest([fit.name for fit in group]): group for group in groups}
 
-    def without(self, series: set[str], anatomies: set[str]) -> Index:
-        """The same index without some recordings and T1w images; fits that lose a run are dropped or shrink."""
+    def without(self, series: set[str], items: set[str]) -> Index:
+        """The same index without some series, and some T1w and diffusion images; fits that lose a run shrink."""
         kept = [recording for recording in self.recordings if recording.series not in series]
         return Index(
             bids_dir=self.bids_dir,
             dataset_name=self.dataset_name,
             space=self.space,
-            anatomies=[entry for entry in self.anatomies if entry.item not in anatomies],
+            anatomies=[entry for entry in self.anatomies if entry.item not in items],
             recordings=kept,
+            diffusions=[entry for entry in self.diffusions if entry.images not in items],
             fits=make_fits(kept, pool_runs=any(fit.pooled for fit in self.fits)),
             atlases=self.atlases,
             skipped=self.skipped,
@@ -199,7 +249,7 @@ class Index:
         """Write the index as JSON."""
         fields = ("bids_dir", "dataset_name", "space", "derivatives")
         content: dict[str, Any] = {"schema_version": SCHEMA_VERSION} | {name: getattr(self, name) for name in fields}
-        for name in ("anatomies", "recordings", "fits", "atlases", "skipped"):
+        for name in ("anatomies", "recordings", "diffusions", "fits", "atlases", "skipped"):
             content[name] = [asdict(entry) for entry in getattr(self, name)]
         write_json(path, content)
 
@@ -214,6 +264,7 @@ class Index:
             derivatives=content["derivatives"],
             anatomies=[Anatomy(**_tuples(entry)) for entry in content["anatomies"]],
             recordings=[Recording(**_tuples(entry)) for entry in content["recordings"]],
+            diffusions=[Diffusion(**_tuples(entry)) for entry in content["diffusions"]],
             fits=[Fit(**_tuples(entry)) for entry in content["fits"]],
             atlases=[AtlasEntry(**entry) for entry in content["atlases"]],
             skipped=[Skipped(**entry) for entry in content["skipped"]],

@@ -8,6 +8,7 @@ Holes
 anat : ``sub-01[/ses-1]/anat/sub-01[_ses-1]``, the chosen T1w of a subject
 bold : ``sub-01[/ses-1]/func/sub-01[_ses-1]_task-rest[_run-1]``, a recording
 series : the same with ``_space-...`` where the recording has one; what region series are named after
+dwi : ``sub-01[/ses-1]/dwi/sub-01[_ses-1][_dir-AP][_space-T1w]``, the images of a diffusion series
 atlas : ``atlas-NAME[_seg-...][_scale-...]``
 space : label of the template's space
 model : label of a surrogate family
@@ -70,6 +71,29 @@ PATTERNS: dict[str, str] = {
     "bold_to_t1w": "{bold}_from-boldref_to-T1w_mode-image_xfm.txt",
     "confounds": "{bold}_desc-confounds_timeseries.tsv",
     "bold_qc": "{bold}_desc-qc_stats.tsv",
+    # diffusion
+    "dwi": "{dwi}_desc-preproc_dwi.nii.gz",
+    "dwi_bval": "{dwi}_desc-preproc_dwi.bval",
+    "dwi_bvec": "{dwi}_desc-preproc_dwi.bvec",
+    "dwi_mask": "{dwi}_desc-brain_mask.nii.gz",
+    "dwi_ref": "{dwi}_dwiref.nii.gz",
+    "dwi_gm": "{dwi}_label-GM_probseg.nii.gz",
+    "dwi_wm": "{dwi}_label-WM_probseg.nii.gz",
+    "dwi_csf": "{dwi}_label-CSF_probseg.nii.gz",
+    "dwi_confounds": "{dwi}_desc-confounds_timeseries.tsv",
+    "fa": "{dwi}_desc-FA_dwimap.nii.gz",
+    "md": "{dwi}_desc-MD_dwimap.nii.gz",
+    "ad": "{dwi}_desc-AD_dwimap.nii.gz",
+    "rd": "{dwi}_desc-RD_dwimap.nii.gz",
+    "tractogram": "{dwi}_desc-probabilistic_tractography.tck",
+    "dwi_to_template": "{dwi}_from-dwi_to-{space}_mode-image_xfm.h5",
+    "template_to_dwi": "{dwi}_from-{space}_to-dwi_mode-image_xfm.h5",
+    "dwi_to_t1w": "{dwi}_from-dwi_to-T1w_mode-image_xfm.txt",
+    "dwi_parcellation": "{dwi}_{atlas}_dseg.nii.gz",
+    "sc_count": "{dwi}_{atlas}_stat-streamlinecount_relmat.tsv",
+    "sc_weight": "{dwi}_{atlas}_stat-sift2sum_relmat.tsv",
+    "sc_length": "{dwi}_{atlas}_stat-meanlength_relmat.tsv",
+    "sc_fa": "{dwi}_{atlas}_stat-meanfa_relmat.tsv",
     # parcellation
     "atlas_table": "{atlas}_dseg.tsv",
     "parcellation": "{series}_{atlas}_dseg.nii.gz",
@@ -92,6 +116,17 @@ FIGURES: dict[str, str] = {
     "normalisation_figure": "{anat}_space-{space}_desc-normalisation_T1w.svg",
     "coregistration_figure": "{bold}_space-T1w_desc-coregistration_bold.svg",
     "bold_template_figure": "{bold}_space-{space}_desc-normalisation_bold.svg",
+    "gradients_figure": "{dwi}_desc-gradients_dwi.svg",
+    "dwi_motion_figure": "{dwi}_desc-motion_dwi.svg",
+    "denoising_figure": "{dwi}_desc-denoising_dwi.svg",
+    "dwi_coregistration_figure": "{dwi}_desc-coregistration_dwi.svg",
+    "dwi_distortion_figure": "{dwi}_desc-distortion_dwi.svg",
+    "fa_figure": "{dwi}_desc-FA_dwimap.svg",
+    "orientations_figure": "{dwi}_desc-orientations_dwi.svg",
+    "tractogram_figure": "{dwi}_desc-tractogram_dwi.svg",
+    "sc_figure": "{dwi}_{atlas}_stat-sift2sum_relmat.svg",
+    "sc_glass_figure": "{dwi}_{atlas}_stat-sift2sum_desc-glassbrain_relmat.svg",
+    "sc_length_figure": "{dwi}_{atlas}_stat-sift2sum_desc-distance_relmat.svg",
     "carpet_figure": "{series}_{atlas}_desc-carpet_timeseries.svg",
     "parcellation_figure": "{series}_{atlas}_desc-overlay_dseg.svg",
     "coverage_figure": "{series}_{atlas}_desc-coverage_stats.svg",
@@ -111,6 +146,7 @@ WILDCARDS: dict[str, str] = {
     "anat": rf"{_SUBJECT}/anat/{_STEM}",
     "bold": rf"{_SUBJECT}/func/{_STEM}",
     "series": rf"{_SUBJECT}/func/{_STEM}(?:_space-{_LABEL})?",
+    "dwi": rf"{_SUBJECT}/dwi/{_STEM}(?:_space-{_LABEL})?",
     "atlas": rf"atlas-{_LABEL}(?:_seg-{_LABEL})?(?:_scale-{_LABEL})?",
     "model": r"[A-Za-z0-9]+",
     "pool": r"(?:_desc-pooled)?",
@@ -157,7 +193,7 @@ class Names:
         **holes : str
             As for :meth:`path`.
         """
-        item = next(Path(holes[hole]) for hole in ("series", "bold", "anat") if f"{{{hole}}}" in FIGURES[key])
+        item = next(Path(holes[hole]) for hole in ("series", "bold", "dwi", "anat") if f"{{{hole}}}" in FIGURES[key])
         stems = {hole: Path(value).name for hole, value in holes.items()}
         name = FIGURES[key].format(**{"pool": "", "space": self.space} | stems)
         return self.output_dir / item.parts[0] / "figures" / name

@@ -17,7 +17,7 @@ _LEAST_VOXEL_MM3 = 1e-3
 _CHUNK = 2**24  # bytes
 
 
-def image_fault(path: Path, *, ndim: int) -> str | None:
+def image_fault(path: Path, *, ndim: int, least: int = MIN_FRAMES) -> str | None:
     """Look at the header of a NIfTI file, and at its size against what the header says.
 
     Parameters
@@ -25,7 +25,9 @@ def image_fault(path: Path, *, ndim: int) -> str | None:
     path : Path
         The image.
     ndim : int
-        3 for a volume, 4 for a series of at least :data:`MIN_FRAMES` volumes.
+        3 for a volume, 4 for a series.
+    least : int
+        Volumes that a series has at least.
 
     Returns
     -------
@@ -42,7 +44,7 @@ def image_fault(path: Path, *, ndim: int) -> str | None:
         offset, affine = int(image.dataobj.offset), image.affine
     except (ImageFileError, HeaderDataError, OSError, EOFError, ValueError, zlib.error, gzip.BadGzipFile) as error:
         return f"its header cannot be read ({str(error).splitlines()[0][:200]}); convert or copy the file again"
-    fault = _shape_fault(shape, ndim)
+    fault = _shape_fault(shape, ndim, least)
     if fault:
         return fault
     if not np.isfinite(affine).all() or abs(np.linalg.det(affine[:3, :3])) < _LEAST_VOXEL_MM3:
@@ -54,15 +56,15 @@ def image_fault(path: Path, *, ndim: int) -> str | None:
     return None
 
 
-def _shape_fault(shape: tuple[int, ...], ndim: int) -> str | None:
+def _shape_fault(shape: tuple[int, ...], ndim: int, least: int) -> str | None:
     if min(shape, default=0) < 1:
         return f"its header is corrupt: it gives the shape {tuple(shape)}; convert or copy the file again"
     if ndim == 4:
         frames = shape[3] if len(shape) > 3 else 1
         if len(shape) > 4:
             return f"it has shape {tuple(shape)}; a series of volumes has four axes"
-        if frames < MIN_FRAMES:
-            return f"it has {frames} volume{'s' * (frames != 1)}; at least {MIN_FRAMES} are needed"
+        if frames < least:
+            return f"it has {frames} volume{'s' * (frames != 1)}; at least {least} are needed"
     elif len(shape) != 3 and not (len(shape) == 4 and shape[3] == 1):
         return f"it has shape {tuple(shape)}; a single volume is needed"
     if min(shape[:3]) < _LEAST_VOXELS:

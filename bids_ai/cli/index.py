@@ -14,7 +14,7 @@ from typing import TextIO
 import yaml
 
 from bids_ai.bids.files import write_text
-from bids_ai.bids.index import Index, Recording
+from bids_ai.bids.index import Diffusion, Index, Recording
 from bids_ai.cli import options
 from bids_ai.cli.engine import workflow_dir
 from bids_ai.cli.places import absolute, check_places, default_work_dir
@@ -109,9 +109,9 @@ def prepare(args: argparse.Namespace) -> PreparedRun:
     from bids_ai.bids.derivatives import parse_option
     from bids_ai.cli import preflight
 
-    config = options.configuration(args)
     selection = options.selection(args)
     stages = _stages(args)
+    config = _fitting_stages(options.configuration(args), args)
     tools = parse_option(args.derivatives)
     bids_dir = None if str(args.bids_dir) == "-" and tools else absolute(args.bids_dir)
     output_dir = absolute(args.output_dir)
@@ -123,6 +123,7 @@ def prepare(args: argparse.Namespace) -> PreparedRun:
         preflight.validate_bids(bids_dir, findings)
     index = preflight.build_index(bids_dir, selection, tools, config, findings)
     preflight.check_work(index, findings)
+    preflight.check_programs(index, config, findings)
     if stages != ["anat"]:
         preflight.check_atlases(index, config, work_dir / "cache", findings)
     preflight.refuse(findings)
@@ -144,10 +145,19 @@ def _stages(args: argparse.Namespace) -> list[str]:
         raise UsageError("--anat-only and --stages contradict each other; give one of them.")
     wanted = ["anat"] if args.anat_only else stages_of(" ".join(args.stages))
     left_out = stages_of(" ".join(args.skip)) if args.skip else []
+    left_out += ["sc"] if "dwi" in left_out else []
     stages = [stage for stage in STAGES if stage in wanted and stage not in left_out]
     if not stages:
         raise UsageError("--skip leaves no stage to run.")
     return stages
+
+
+def _fitting_stages(config: Config, args: argparse.Namespace) -> Config:
+    """Fit models without structural connectivity where it is not to be made."""
+    if not {"dwi", "sc"} & set(stages_of(" ".join(args.skip)) if args.skip else ()):
+        return config
+    surrogate = config.surrogate.model_copy(update={"structural": "none"})
+    return config.model_copy(update={"surrogate": surrogate})
 
 
 def show_inputs(index: Index, out: TextIO) -> None:
@@ -159,8 +169,18 @@ def show_inputs(index: Index, out: TextIO) -> None:
     for recording in index.recordings:
         for line in _recording_lines(recording):
             print(f"{recording.subject}  {line}", file=out)
+    for diffusion in index.diffusions:
+        for line in _diffusion_lines(diffusion):
+            print(f"{diffusion.subject}  {line}", file=out)
     for skipped in index.skipped:
         print(f"{skipped.subject}  LEFT OUT  {skipped.what}: {skipped.reason}", file=out)
+
+
+def _diffusion_lines(entry: Diffusion) -> list[str]:
+    kinds = {"builtin": "DWI", "qsiprep": "DWI (QSIPrep)"}
+    lines = [f"{kinds[entry.engine]}  {entry.source}"]
+    lines += [f"reverse-encoded  {entry.reverse}"] if entry.reverse else []
+    return lines + [f"not used: {name}" for name in entry.unused]
 
 
 def _recording_lines(entry: Recording) -> list[str]:

@@ -43,7 +43,7 @@ def add_selection(parser: argparse.ArgumentParser) -> None:
         "--bids-filter-file",
         type=Path,
         metavar="JSON",
-        help='pybids filters by kind of file: {"t1w": {...}, "bold": {...}}; null: without, "*": with any',
+        help='pybids filters by kind of file: {"t1w": {...}, "bold": ..., "dwi": ...}; null: without, "*": with any',
     )
     group.add_argument("--bids-database-dir", type=Path, metavar="DIR", help="folder of a pybids database to reuse")
     group.add_argument("--skip-bids-validation", action="store_true", help="do not call the bids-validator")
@@ -53,8 +53,8 @@ def add_selection(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         default=[],
         metavar="NAME=PATH",
-        help="start from what another tool made: fmriprep=DIR (preprocessed BOLD and confounds) or "
-        "xcpd=DIR (region series, *_timeseries.tsv)",
+        help="start from what another tool made: fmriprep=DIR (preprocessed BOLD and confounds), "
+        "xcpd=DIR (region series, *_timeseries.tsv) or qsiprep=DIR (preprocessed DWI)",
     )
 
 
@@ -120,9 +120,11 @@ def selection(args: argparse.Namespace) -> Selection:
             raise UsageError(
                 f'--bids-filter-file {args.bids_filter_file} must look like {{"bold": {{"acquisition": "mb"}}}}.'
             )
-        unknown = sorted(set(filters) - {"t1w", "bold", "fmap"})
+        unknown = sorted(set(filters) - {"t1w", "bold", "dwi", "fmap"})
         if unknown:
-            raise UsageError(f"--bids-filter-file: unknown kind {', '.join(unknown)}; known are t1w, bold and fmap.")
+            raise UsageError(
+                f"--bids-filter-file: unknown kind {', '.join(unknown)}; known are t1w, bold, dwi and fmap."
+            )
     return Selection(
         participants=[strip_prefix(label, "sub") for label in args.participant_label],
         excluded=[strip_prefix(label, "sub") for label in args.exclude_participant_label],

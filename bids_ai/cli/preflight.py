@@ -14,10 +14,12 @@ from typing import Any
 
 import numpy as np
 
-from bids_ai.bids import dataset, derivatives
+from bids_ai.bids import dataset
 from bids_ai.bids.dataset import Selection
 from bids_ai.bids.index import Anatomy, AtlasEntry, Index, Recording, Skipped, make_fits
+from bids_ai.bids.inputs import find_inputs
 from bids_ai.bids.tables import read_table
+from bids_ai.cli.diffusion_checks import check_diffusions, program_faults
 from bids_ai.cli.images import MIN_FRAMES, image_fault
 from bids_ai.config import Config
 from bids_ai.errors import BidsAiError, UsageError
@@ -45,7 +47,7 @@ def build_index(
     selection : Selection
         What is asked for.
     tools : dict
-        Derivatives of other tools: ``fmriprep`` or ``xcpd`` to their folder.
+        Derivatives of other tools: ``fmriprep``, ``xcpd`` or ``qsiprep`` to their folder.
     config : Config
         Settings.
     findings : Findings
@@ -57,10 +59,13 @@ def build_index(
     odd = dataset.odd_folders(root)
     if odd:
         findings.warnings.append(f"Not looked into, since their names are no BIDS labels: {', '.join(odd[:10])}.")
-    anatomies, recordings, skipped = _find(bids_dir, labels, selection, tools)
-    anatomies, lost = _check_anatomies(anatomies)
+    found = find_inputs(bids_dir, labels, selection, tools)
+    anatomies, lost = _check_anatomies(found.anatomies)
+    skipped = found.skipped + lost
+    usable = {entry.item for entry in anatomies}
+    recordings, lost = _check_recordings(found.recordings, usable)
     skipped += lost
-    recordings, lost = _check_recordings(recordings, {entry.item for entry in anatomies})
+    diffusions, lost = check_diffusions(found.diffusions, usable)
     skipped += lost
     space = config.anat.template.space or _BUNDLED_SPACE
     recordings = [_in_space(entry, space) for entry in recordings]
@@ -70,36 +75,12 @@ def build_index(
         space=space,
         anatomies=anatomies,
         recordings=recordings,
+        diffusions=diffusions,
         fits=make_fits(recordings, pool_runs=config.surrogate.pool_runs),
         atlases=_series_atlases(recordings),
         skipped=skipped,
         derivatives={tool: str(path) for tool, path in tools.items()},
     )
-
-
-def _find(
-    bids_dir: Path | None, labels: list[str], selection: Selection, tools: dict[str, Path]
-) -> tuple[list[Anatomy], list[Recording], list[Skipped]]:
-    """Take what other tools made where it is given, and the raw data otherwise."""
-    if not tools:
-        assert bids_dir is not None
-        return dataset.scan(bids_dir, labels, selection)
-    recordings: list[Recording] = []
-    skipped: list[Skipped] = []
-    if "fmriprep" in tools:
-        found, lost = derivatives.scan_fmriprep(tools["fmriprep"], labels, selection, bids_dir)
-        recordings, skipped = recordings + found, skipped + lost
-    if "xcpd" in tools:
-        found, lost = derivatives.scan_series(tools["xcpd"], labels, selection)
-        recordings, skipped = recordings + found, skipped + lost
-    told = {entry.subject for entry in recordings} | {entry.subject for entry in skipped}
-    reason = f"nothing of it in {' and '.join(str(path) for path in tools.values())} that was asked for"
-    skipped += [
-        Skipped(f"sub-{label}", "subject", reason, fault=label in selection.participants)
-        for label in labels
-        if f"sub-{label}" not in told
-    ]
-    return [], recordings, skipped
 
 
 def _in_space(entry: Recording, space: str) -> Recording:
@@ -196,7 +177,7 @@ def check_atlases(index: Index, config: Config, cache_dir: Path, findings: Findi
     """Load every atlas that will be applied, so that one without a table is found now and not after hours."""
     from bids_ai.parcellation.atlas import load_atlas
 
-    if not any(entry.engine != "timeseries" for entry in index.recordings):
+    if not (index.diffusions or any(entry.engine != "timeseries" for entry in index.recordings)):
         return
     settings = config.parcellation
     files = [spec for spec in settings.atlases if spec.endswith((".nii", ".nii.gz"))]
@@ -217,7 +198,7 @@ def check_atlases(index: Index, config: Config, cache_dir: Path, findings: Findi
 
 
 def check_settings(config: Config, findings: Findings) -> None:
-    """Check what settings ask of this machine: families, devices, templates."""
+    """Check what settings ask of this machine: families, devices, programs, templates."""
     from bids_ai.surrogate.device import resolve_device
     from bids_ai.surrogate.registry import FAMILIES
     from bids_ai.surrogate.selection import AUTO
@@ -241,13 +222,22 @@ def check_settings(config: Config, findings: Findings) -> None:
         findings.refusals.append("anat.skullstrip is 'head-template', and anat.template.head gives none.")
 
 
+def check_programs(index: Index, config: Config, findings: Findings) -> None:
+    """Check that the programs asked for are there, and the group's structural connectivity, where they are needed."""
+    if index.diffusions:
+        findings.refusals.extend(program_faults(config))
+    group = config.structural_connectivity.group
+    if group and not group.is_file():
+        findings.refusals.append(f"structural_connectivity.group: {group} does not exist.")
+
+
 def check_work(index: Index, findings: Findings) -> None:
     """Refuse a run that has nothing to work on, with what was looked for and why each was left out."""
-    if index.recordings or index.anatomies:
+    if index.recordings or index.anatomies or index.diffusions:
         return
     looked = "\n".join(f"    {entry.subject} {entry.what}: {entry.reason}" for entry in index.skipped[:50])
     findings.refusals.append(
-        "Nothing to work on. Looked for *_T1w.nii[.gz] in anat/ and *_bold.nii[.gz] in func/ "
+        "Nothing to work on. Looked for *_T1w.nii[.gz] in anat/, *_bold.nii[.gz] in func/ and *_dwi.nii[.gz] in dwi/ "
         f"(or for what --derivatives names); left out:\n{looked or '    nothing was found'}"
     )
 

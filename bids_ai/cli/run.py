@@ -19,8 +19,8 @@ from bids_ai.errors import UsageError
 from bids_ai.stages.records import Failure, failures, unfitted
 
 _DESCRIPTION = """
-Takes the T1w and BOLD of every subject to region series, functional connectivity, a fitted surrogate brain,
-effective connectivity, and a report sub-XX.html. Arguments after -- go to Snakemake as they are.
+Takes the T1w, BOLD and DWI of every subject to region series, structural and functional connectivity, a fitted
+surrogate brain, effective connectivity, and a report sub-XX.html. Arguments after -- go to Snakemake as they are.
 
   bids-ai run DATA OUT participant
   bids-ai run DATA OUT participant --participant-label 01 --atlases schaefer.nii.gz --atlas-space MNI152NLin2009cAsym
@@ -103,18 +103,22 @@ def _run_locked(run: PreparedRun, args: argparse.Namespace) -> int:
 
 
 def _run_workflow(run: PreparedRun, args: argparse.Namespace) -> int:
-    """Run the workflow; when a recording failed, run it again without that one.
+    """Run the workflow; when an input failed, run it again without that one.
 
-    A batch of surrogates waits for all its recordings, so that one that failed would hold up the others.
+    A batch of surrogates waits for all its recordings and for the structural connectivity of their subjects, so that
+    one that failed would hold up the others.
     """
     status = _engine(run, args)
     failed = failures(run.run_dir)
-    lost = _lost_series(run.index, failed)
     broken = {value for failure in failed for value in failure.wildcards.values()}
-    remaining = run.index.without(lost, broken)
-    if status == 0 or not lost or not remaining.recordings or args.stop_on_first_crash:
+    lost = _lost_series(run.index, failed)
+    lost_dwi = [entry for entry in run.index.diffusions if broken & {entry.images, entry.anat}]
+    remaining = run.index.without(lost, broken | {entry.images for entry in lost_dwi})
+    left = remaining.recordings or remaining.diffusions
+    if status == 0 or not (lost or lost_dwi) or not left or args.stop_on_first_crash:
         return status
-    print(f"{len(lost)} recording(s) failed; going on with the others.", file=sys.stderr)
+    what = [f"{len(lost)} recording(s)"] * bool(lost) + [f"{len(lost_dwi)} diffusion series"] * bool(lost_dwi)
+    print(f"{' and '.join(what)} failed; going on with the others.", file=sys.stderr)
     remaining.save(run.index_file)
     try:
         return _engine(run, args)
@@ -205,7 +209,7 @@ def _summary(run: PreparedRun, pages: list[Path], failed: list[Failure], faults:
     if engine_failed and not failed:
         log = run.output_dir / "logs" / run.run_dir.name / "snakemake.log"
         print(f"FAILED  Snakemake ended with an error; see {log}", file=sys.stderr)
-    count = len(run.index.recordings)
-    print(f"{count} recording(s), {len(failed)} failed job(s), {faults} left out for a fault.", file=sys.stderr)
+    counts = f"{len(run.index.recordings)} recording(s), {len(run.index.diffusions)} diffusion series"
+    print(f"{counts}, {len(failed)} failed job(s), {faults} left out for a fault.", file=sys.stderr)
     for page in pages:
         print(f"report: {page}")

@@ -100,6 +100,26 @@ class Context:
         """Folder for the intermediate files of one job."""
         return self.work_dir / stage / item
 
+    def tractogram(self, dwi: str) -> Path:
+        """Streamlines of a diffusion series, in the work folder."""
+        return self.work_dir / "tractography" / dwi / "streamlines.npz"
+
+    def structural_of(self, fit: Fit, atlas: str) -> Path | None:
+        """Structural connectivity that a fit may use in an atlas: of the subject, or of the group; None without.
+
+        Parameters
+        ----------
+        fit : Fit
+        atlas : str
+            Label.
+        """
+        if self.config.surrogate.structural == "none" or self.index.atlas(atlas).kind != "volume":
+            return None
+        source = self.index.structural_source(fit)
+        if source is None:
+            return self.config.structural_connectivity.group
+        return self.names.path("sc_weight", dwi=source.images, atlas=atlas)
+
     @cached_property
     def batches(self) -> dict[str, dict[str, list[Fit]]]:
         """Fits in the groups that one job works on: label of the atlas -> name of the batch -> fits."""

@@ -15,7 +15,7 @@ from bids_ai.errors import UsageError
 from bids_ai.stages.context import Context
 
 #: Stages that can be asked for with ``--stages``, in the order of the data.
-STAGES = ("anat", "func", "timeseries", "fc", "surrogate", "ec")
+STAGES = ("anat", "dwi", "sc", "func", "timeseries", "fc", "surrogate", "ec")
 
 
 class Plan:
@@ -59,6 +59,18 @@ class Plan:
         recordings = self.context.index.recordings
         return [path("bold", bold=entry.item) for entry in recordings if entry.engine == "builtin"]
 
+    def _targets_dwi(self) -> list[Path]:
+        path = self.context.names.path
+        return [path("dwi", dwi=entry.images) for entry in self.context.index.diffusions if entry.engine == "builtin"]
+
+    def _targets_sc(self) -> list[Path]:
+        index, path = self.context.index, self.context.names.path
+        return [
+            path("sc_weight", dwi=entry.images, atlas=atlas.label)
+            for entry in index.diffusions
+            for atlas in index.volume_atlases()
+        ]
+
     def _pairs(self, *keys: str) -> list[Path]:
         path = self.context.names.path
         pairs = list(self.context.index.pairs())
@@ -99,6 +111,28 @@ class Plan:
         anat = self.context.index.recording(wildcards.bold).anat
         return str(self.context.names.path("t1w_to_template", anat=anat or ""))
 
+    def dwi(self, wildcards: Any) -> list[str]:
+        """Raw diffusion series with its gradient table and reverse-encoded partner."""
+        entry = self.context.index.diffusion(wildcards.dwi)
+        return [entry.source, entry.bval, entry.bvec, *([entry.reverse] if entry.reverse else [])]
+
+    def anat_of_dwi(self, wildcards: Any) -> list[str]:
+        """Transform to the template of the T1w that a diffusion series is registered to, where there is one."""
+        anat = self.context.index.diffusion(wildcards.dwi).anat
+        return [str(self.context.names.path("t1w_to_template", anat=anat))] if anat else []
+
+    def preprocessed_dwi(self, wildcards: Any) -> list[str]:
+        """Preprocessed diffusion series with mask and tissue maps, or that of another tool."""
+        entry, path = self.context.index.diffusion(wildcards.dwi), self.context.names.path
+        if entry.engine != "builtin":
+            return [entry.source]
+        return [str(path(key, dwi=entry.images)) for key in ("dwi", "dwi_mask", "dwi_gm", "dwi_wm", "dwi_csf")]
+
+    @property
+    def tractogram(self) -> str:
+        """Streamlines and their weights, in the work folder."""
+        return str(self.context.tractogram("{dwi}"))
+
     def bold_of_series(self, wildcards: Any) -> str:
         """Preprocessed BOLD, or the region series of another tool, that region series are read from."""
         entry = self.context.index.recording(wildcards.series, wildcards.atlas)
@@ -111,6 +145,12 @@ class Plan:
         fit = self.context.index.fit(wildcards.series, wildcards.pool, wildcards.atlas)
         path = self.context.names.path
         return [str(path("timeseries", series=series, atlas=wildcards.atlas)) for series in fit.recordings]
+
+    def structural_of_batch(self, wildcards: Any) -> list[str]:
+        """Structural connectivity of the subjects of a batch."""
+        fits = self.context.batches[wildcards.atlas][wildcards.batch]
+        found = (self.context.structural_of(fit, wildcards.atlas) for fit in fits)
+        return list(dict.fromkeys(str(path) for path in found if path))
 
     def series_of_batch(self, wildcards: Any) -> list[str]:
         """Region series of all fits in a batch."""

@@ -11,7 +11,8 @@ ROOT = {"task-rest_bold.json": BOLD}
 
 def found(root: Path, *labels: str, **asked):
     selection = Selection(**asked)
-    return scan(root, labels or participants(root, selection), selection)
+    inputs = scan(root, labels or participants(root, selection), selection)
+    return inputs.anatomies, inputs.recordings, inputs.skipped
 
 
 def items(recordings) -> list[str]:
@@ -213,10 +214,10 @@ def test_a_filter_that_leaves_nothing_leaves_the_subject_out(make_dataset):
 
 
 def test_a_subject_without_data_is_told_and_is_a_fault_only_where_it_was_asked_for(make_dataset):
-    root = make_dataset({"sub-01/anat/sub-01_T1w.nii.gz": None, "sub-02/dwi/sub-02_dwi.nii.gz": None})
+    root = make_dataset({"sub-01/anat/sub-01_T1w.nii.gz": None, "sub-02/perf/sub-02_asl.nii.gz": None})
     _, _, [entry] = found(root)
     assert (entry.subject, entry.fault) == ("sub-02", False)
-    assert "no T1w and no BOLD" in entry.reason
+    assert "no T1w, no BOLD run and no DWI" in entry.reason
     _, _, [entry] = found(root, participants=["02"])
     assert entry.fault
 

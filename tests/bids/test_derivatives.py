@@ -173,7 +173,7 @@ def test_derivatives_are_given_by_name(tmp_path, monkeypatch):
     ("value", "words"),
     [
         ("my out", "takes NAME=PATH"),
-        ("qsiprep=x", "one of fmriprep, xcpd"),
+        ("freesurfer=x", "one of fmriprep, xcpd, qsiprep"),
         ("fmriprep=absent", "absent does not exist"),
         ("fmriprep=", "NAME=PATH"),
     ],

@@ -7,7 +7,7 @@ from bids_ai import __version__
 from bids_ai.bids.description import BIDSIGNORE, bids_uri, write_root
 from bids_ai.bids.names import PATTERNS
 
-OUTSIDE_BIDS = ("xfm", "boldref", "timeseries", "relmat", "surrogate", "stats")
+OUTSIDE_BIDS = ("tractography", "xfm", "boldref", "timeseries", "relmat", "surrogate", "stats")
 
 
 def test_root_files(tmp_path, monkeypatch):
@@ -46,7 +46,7 @@ def test_what_bids_does_not_know_is_ignored(pattern):
     name = pattern.replace("{pool}", "").rpartition("/")[2]
     suffix = name.rpartition("_")[2].partition(".")[0]
     ignored = any(fnmatch.fnmatch(name, entry) for entry in BIDSIGNORE)
-    assert ignored == (suffix in OUTSIDE_BIDS)
+    assert ignored == (suffix in OUTSIDE_BIDS or name.endswith((".bval", ".bvec")))
     if ignored:  # and so is what lies beside it
         assert any(fnmatch.fnmatch(name.partition(".")[0] + ".json", entry) for entry in BIDSIGNORE)
 

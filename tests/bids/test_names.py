@@ -19,11 +19,13 @@ BOLDS = [
     "sub-A1/ses-pre/func/sub-A1_ses-pre_task-space_acq-atlas_dir-AP_run-2",
 ]
 SERIES = [*BOLDS, *(f"{bold}_space-MNI152NLin2009cAsym" for bold in BOLDS)]
+DWIS = ["sub-01/dwi/sub-01", "sub-01/dwi/sub-01_dir-AP_space-T1w", "sub-A1/ses-pre/dwi/sub-A1_ses-pre_run-2_space-T1w"]
 ATLASES = ["atlas-Schaefer2018_seg-7Networks_scale-100", "atlas-EqualVolume_scale-20", "atlas-AAL"]
 CHOICES = {
     "anat": ANATS,
     "bold": BOLDS,
     "series": SERIES,
+    "dwi": DWIS,
     "atlas": ATLASES,
     "model": ["ridgevar", "npimlp"],
     "pool": ["", "_desc-pooled"],
@@ -133,7 +135,7 @@ def test_figures_lie_in_the_folder_of_the_subject_and_never_share_a_name(key):
     made = {}
     for holes in combinations([hole for hole in holes_of(FIGURES[key]) if hole != "space"]):
         path = NAMES.figure(key, **holes)
-        item = holes.get("series") or holes.get("bold") or holes["anat"]
+        item = holes.get("series") or holes.get("bold") or holes.get("dwi") or holes["anat"]
         assert path.parent == Path("/out put/é") / item.partition("/")[0] / "figures"
         assert path.suffix == ".svg"
         assert path not in made, (holes, made[path])

@@ -142,7 +142,7 @@ def test_a_call_that_is_none_is_refused(run_cli, arguments, words):
         ("{", "cannot be read as JSON"),
         ("[]", 'must look like {"bold":'),
         ('{"bold": "rest"}', 'must look like {"bold":'),
-        ('{"flair": {}}', "unknown kind flair; known are t1w, bold and fmap"),
+        ('{"flair": {}}', "unknown kind flair; known are t1w, bold, dwi and fmap"),
     ],
 )
 def test_a_filter_file_that_is_none_is_refused(tmp_path, content, words):
@@ -168,4 +168,4 @@ def test_stages_are_words_that_exist(run_cli, tmp_path):
     for option in ("--stages", "--skip"):
         answer = run_cli("run", tmp_path, tmp_path / "out", "participant", option, "anatomy")
         assert answer.code == 2
-        assert "Unknown stage: anatomy. Stages are: anat, func, timeseries, fc, surrogate, ec." in answer.err
+        assert "Unknown stage: anatomy. Stages are: anat, dwi, sc, func, timeseries, fc, surrogate, ec." in answer.err
