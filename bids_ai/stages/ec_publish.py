@@ -241,7 +241,7 @@ def _figures(
 ) -> dict[str, Path]:
     """Draw the figures and return those that were."""
     from bids_ai.connectome.functional import pearson
-    from bids_ai.report.figures.connectome import plot_glass_brain_directed, plot_strengths
+    from bids_ai.report.figures.connectome import plot_glass_brain, plot_strengths
     from bids_ai.report.figures.matrices import plot_relmat
     from bids_ai.report.figures.surrogate import plot_ec_direction, plot_surrogate_fit
 
@@ -262,7 +262,7 @@ def _figures(
     plot_ec_direction(matrix, paths["direction"], label=f"Effect ({unit})", title="")
     plot_strengths(matrix, job.nodes, paths["strengths"], label=f"Sum of absolute effects ({unit})")
     if job.nodes[["x", "y", "z"]].notna().all(axis=1).any():
-        plot_glass_brain_directed(matrix, job.nodes, paths["glassbrain"], title=title)
+        plot_glass_brain(matrix, job.nodes, paths["glassbrain"], title=title)
     else:
         del paths["glassbrain"]
     return paths

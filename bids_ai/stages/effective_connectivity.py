@@ -75,7 +75,7 @@ def _symmetry(matrix: np.ndarray) -> dict[str, Any]:
 
 
 def _figures(context: Context, holes: dict[str, str], matrix: np.ndarray, nodes: pd.DataFrame, units: str) -> None:
-    from bids_ai.report.figures.connectome import plot_glass_brain_directed
+    from bids_ai.report.figures.connectome import plot_glass_brain
     from bids_ai.report.figures.matrices import plot_relmat
     from bids_ai.report.figures.surrogate import plot_ec_direction
 
@@ -91,4 +91,4 @@ def _figures(context: Context, holes: dict[str, str], matrix: np.ndarray, nodes:
     )
     plot_ec_direction(matrix, figure("ec_direction_figure", **holes), label="Effect")
     if nodes[["x", "y", "z"]].notna().all(axis=1).any():
-        plot_glass_brain_directed(matrix, nodes, figure("ec_glass_figure", **holes), title=title)
+        plot_glass_brain(matrix, nodes, figure("ec_glass_figure", **holes), title=title)

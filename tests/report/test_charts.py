@@ -241,7 +241,7 @@ def test_glass_brain_says_how_many_regions_are_left_out(nodes, tmp_path):
     matrix = np.random.default_rng(0).normal(size=(6, 6))
     lost = nodes.copy()
     lost.loc[0, ["x", "y", "z"]] = np.nan
-    text = words(connectome.plot_glass_brain_directed(matrix, lost, tmp_path / "g.svg", n_edges=8, title="EC"))
+    text = words(connectome.plot_glass_brain(matrix, lost, tmp_path / "g.svg", n_edges=8, title="EC"))
     assert "8 strongest effects" in text
     assert "1 of 6 regions have no coordinates" in text
     assert "Left hemisphere" in text
@@ -250,11 +250,11 @@ def test_glass_brain_says_how_many_regions_are_left_out(nodes, tmp_path):
 def test_glass_brain_without_any_coordinates_is_refused(nodes, tmp_path):
     bare = nodes.assign(x=np.nan, y=np.nan, z=np.nan)
     with pytest.raises(InputError, match="coordinates"):
-        connectome.plot_glass_brain_directed(np.ones((6, 6)), bare, tmp_path / "g.svg", title="EC")
+        connectome.plot_glass_brain(np.ones((6, 6)), bare, tmp_path / "g.svg", title="EC")
 
 
 def test_glass_brain_of_a_matrix_without_effects_is_drawn(nodes, tmp_path):
-    out = connectome.plot_glass_brain_directed(np.full((6, 6), np.nan), nodes, tmp_path / "g.svg", title="EC")
+    out = connectome.plot_glass_brain(np.full((6, 6), np.nan), nodes, tmp_path / "g.svg", title="EC")
     assert "0 strongest effects" in words(out)
 
 

@@ -1,4 +1,4 @@
-"""Directed connectivity in the brain: a glass brain with tapered edges, and the strongest senders and receivers."""
+"""Connectivity in the brain: a glass brain, with tapered edges where they have a direction, and the strongest senders and receivers."""
 
 from __future__ import annotations
 
@@ -17,9 +17,12 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from matplotlib.lines import Line2D
 
 #: Colours of positive and negative edges (ends of the diverging map of the matrices).
 POSITIVE, NEGATIVE = "#b2182b", "#2166ac"
+#: Colour of edges without sign or direction.
+LINE = "#3b5b7a"
 #: Width of the strongest edge at its source, mm of brain; it ends in a point at the target.
 EDGE_WIDTH_MM = 5.0
 #: How far an edge bulges from the straight line, as a fraction of its length. Both directions of a pair bulge apart.
@@ -48,12 +51,12 @@ VIEWS = (
 
 
 @styled
-def plot_glass_brain_directed(
-    matrix: ArrayLike, nodes: pd.DataFrame, out: Path | str, *, n_edges: int = 100, title: str
+def plot_glass_brain(
+    matrix: ArrayLike, nodes: pd.DataFrame, out: Path | str, *, n_edges: int = 100, title: str, directed: bool = True
 ) -> Path:
-    """Draw the strongest directed edges on a glass brain in four projections.
+    """Draw the strongest edges on a glass brain in four projections.
 
-    An edge is broad at its source and ends in a point at its target (Holten & van Wijk 2009 found tapered edges the
+    A directed edge is broad at its source and ends in a point at its target (Holten & van Wijk 2009 found tapered edges the
     best-read sign of direction). The side views show the edges within their hemisphere, the others all edges.
     The disc of a node grows with its out-strength, the ring with its in-strength (sums of absolute values over all
     effects, drawn or not); nodes without a drawn edge are dots.
@@ -68,6 +71,8 @@ def plot_glass_brain_directed(
     n_edges : int
         Strongest edges, by absolute value, that are drawn.
     title : str
+    directed : bool
+        False for a symmetric matrix: every pair is drawn once, as a line, and nodes have no ring.
 
     Raises
     ------
@@ -85,7 +90,8 @@ def plot_glass_brain_directed(
     placed = np.isfinite(places).all(1)
     if not placed.any():
         raise InputError(f"{title}: no node of the table has coordinates, so there is nothing to draw in a brain.")
-    edges = strongest_edges(np.where(placed[:, None] & placed[None, :], weights, np.nan), n_edges)
+    candidates = placed[:, None] & placed[None, :] & (directed | np.triu(np.ones_like(weights, dtype=bool), 1))
+    edges = strongest_edges(np.where(candidates, weights, np.nan), n_edges)
     figure = new_figure(width=10.0, height=8.6)
     figure.suptitle(title, x=0.01, ha="left", fontsize=12, fontweight="bold")
     colours, hemispheres = node_colours(nodes), _hemispheres(nodes, places)
@@ -94,11 +100,11 @@ def plot_glass_brain_directed(
         shown = placed & (np.array([h == view.side for h in hemispheres]) if view.side else True)
         _draw_view(axes, view)
         drawn = [edge for edge in edges if shown[edge[0]] and shown[edge[1]]]
-        _draw_edges(axes, view, weights, places, drawn)
+        (_draw_edges if directed else _draw_lines)(axes, view, weights, places, drawn)
         linked = np.isin(np.arange(len(weights)), np.array(drawn, int))
         axes.plot(*places[shown & ~linked][:, [view.right, view.up]].T, "o", color="#aab2bb", ms=2.5, zorder=2)
-        _draw_nodes(axes, view, places, radii, colours, np.flatnonzero(shown & linked))
-    _draw_key(figure, nodes, len(edges), int((~placed).sum()))
+        _draw_nodes(axes, view, places, radii, colours, np.flatnonzero(shown & linked), rings=directed)
+    _draw_key(figure, nodes, len(edges), int((~placed).sum()), directed=directed)
     return save_figure(figure, out, tight=True)
 
 
@@ -230,8 +236,28 @@ def _draw_edges(axes: Axes, view: View, weights: Array, places: Array, edges: li
     axes.add_collection(PolyCollection(shapes, facecolors=colours, edgecolors="none", alpha=0.55, zorder=3))
 
 
+def _draw_lines(axes: Axes, view: View, weights: Array, places: Array, edges: list[tuple[int, int]]) -> None:
+    """Draw undirected edges: their width and shade grow with the weight."""
+    from matplotlib.collections import LineCollection
+
+    if not edges:
+        return
+    flat = places[:, [view.right, view.up]]
+    share = np.array([abs(weights[edge]) for edge in edges])
+    share = share / share.max()
+    lines = [(flat[i], flat[j]) for i, j in edges]
+    axes.add_collection(LineCollection(lines, linewidths=0.5 + 3.5 * share**2, colors=LINE, alpha=0.55, zorder=3))
+
+
 def _draw_nodes(
-    axes: Axes, view: View, places: Array, radii: tuple[Array, Array], colours: list[str], shown: Array
+    axes: Axes,
+    view: View,
+    places: Array,
+    radii: tuple[Array, Array],
+    colours: list[str],
+    shown: Array,
+    *,
+    rings: bool,
 ) -> None:
     from matplotlib.patches import Circle
 
@@ -239,28 +265,40 @@ def _draw_nodes(
     for i in shown:
         place = (places[i, view.right], places[i, view.up])
         axes.add_patch(Circle(place, sent[i], facecolor=colours[i], edgecolor="white", lw=0.4, zorder=4))
-        axes.add_patch(Circle(place, received[i], facecolor="none", edgecolor=INK, lw=0.7, alpha=0.8, zorder=5))
+        if rings:
+            axes.add_patch(Circle(place, received[i], facecolor="none", edgecolor=INK, lw=0.7, alpha=0.8, zorder=5))
 
 
-def _draw_key(figure: Figure, nodes: pd.DataFrame, n_edges: int, n_lost: int) -> None:
+def _draw_key(figure: Figure, nodes: pd.DataFrame, n_edges: int, n_lost: int, *, directed: bool) -> None:
     """Say how edges and nodes are to be read."""
     from matplotlib.lines import Line2D
 
-    handles = [
+    handles = _directed_handles() if directed else []
+    colours = network_colours(nodes)
+    if 1 < len(set(networks(nodes))) <= 10:
+        handles += [Line2D([], [], marker="s", ls="", color=c, ms=8, label=name) for name, c in colours.items()]
+    text = f"{n_edges} strongest effects; each is broad at its source and pointed at its target"
+    if not directed:
+        text = f"{n_edges} strongest connections; the disc of a region grows with the sum of its connections"
+    if n_lost:
+        text += f"; {n_lost} of {len(nodes)} regions have no coordinates and are left out"
+    if not handles:
+        figure.supxlabel(text, fontsize=10)
+        return
+    figure.legend(
+        handles=handles, loc="outside lower center", ncols=6, title=text, title_fontsize=10, columnspacing=1.4
+    )
+
+
+def _directed_handles() -> list[Line2D]:
+    from matplotlib.lines import Line2D
+
+    return [
         Line2D([], [], color=POSITIVE, lw=3, label="positive effect"),
         Line2D([], [], color=NEGATIVE, lw=3, label="negative effect"),
         Line2D([], [], marker="o", ls="", color="#8b949e", ms=9, label="disc: out-strength"),
         Line2D([], [], marker="o", ls="", mfc="none", color=INK, ms=9, label="ring: in-strength"),
     ]
-    colours = network_colours(nodes)
-    if 1 < len(set(networks(nodes))) <= 10:
-        handles += [Line2D([], [], marker="s", ls="", color=c, ms=8, label=name) for name, c in colours.items()]
-    text = f"{n_edges} strongest effects; each is broad at its source and pointed at its target"
-    if n_lost:
-        text += f"; {n_lost} of {len(nodes)} regions have no coordinates and are left out"
-    figure.legend(
-        handles=handles, loc="outside lower center", ncols=6, title=text, title_fontsize=10, columnspacing=1.4
-    )
 
 
 def _short(name: str, longest: int = 26) -> str:
