@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bids_ai.simulate import dwi_truth, grids
-from bids_ai.simulate.bundles import Bundles
-from bids_ai.simulate.connectome import Connectome
 from bids_ai.simulate.diffusion import SignalModel
 from bids_ai.simulate.dwi import DwiScan, dwi_volumes
 from bids_ai.simulate.fibres import FibreMap, fibre_map
@@ -19,8 +16,9 @@ from bids_ai.simulate.folder import write_json
 from bids_ai.simulate.gradients import DwiScheme, ScannerGradients, dwi_scheme, gradient_table, write_gradients
 from bids_ai.simulate.motion import head_motion
 from bids_ai.simulate.nifti import write_frames, write_volume
-from bids_ai.simulate.phantom import Phantom, voxel_centres
-from bids_ai.simulate.plan import Subject, entities, folder, stream
+from bids_ai.simulate.patient import Patient
+from bids_ai.simulate.phantom import voxel_centres
+from bids_ai.simulate.plan import entities, folder, stream
 from bids_ai.simulate.susceptibility import field_map
 from bids_ai.simulate.warp import SubjectWarp, apply_affine, rigid_matrix
 
@@ -35,46 +33,18 @@ _BETWEEN = (0.4, 0.3)
 _FIELD_IDENTIFIER = "pepolar"
 
 
-@dataclass(frozen=True)
-class DwiHead:
-    """What the DWI of one subject is made of.
-
-    Attributes
-    ----------
-    subject : Subject
-    phantom : Phantom
-        Its head, as the T1w has it.
-    warp : SubjectWarp
-    bundles : Bundles
-        Of the group, in template space.
-    connectome : Connectome
-        Of the subject.
-    labels : array of int, shape of the phantom
-        Parcels.
-    names : list of str
-        Of the regions, in the order of the connectome.
-    """
-
-    subject: Subject
-    phantom: Phantom
-    warp: SubjectWarp
-    bundles: Bundles
-    connectome: Connectome
-    labels: NDArray[np.int16]
-    names: list[str]
-
-
-def write_dwi(root: Path, head: DwiHead, seed: int, *, size: str = "small", session: str | None = None) -> FibreMap:
+def write_dwi(root: Path, patient: Patient, seed: int, *, size: str = "small", session: str | None = None) -> FibreMap:
     """Write a diffusion series, its reverse-encoded b = 0 and the truth of both.
 
-    ``dwi/*_dir-AP_dwi``, ``fmap/*_dir-PA_epi`` and, below ``sourcedata/truth``, connectome, tractogram, motion, field
-    and fibre directions.
+    ``dwi/*_dir-AP_dwi``, ``fmap/*_dir-PA_epi`` and, below ``sourcedata/truth``, tractogram, motion, field and
+    fibre directions.
 
     Parameters
     ----------
     root : Path
         The dataset.
-    head : DwiHead
+    patient : Patient
+        With its bundles.
     seed : int
         The same seed gives the same bytes.
     size : str
@@ -90,23 +60,28 @@ def write_dwi(root: Path, head: DwiHead, seed: int, *, size: str = "small", sess
     ------
     InputError
         When there is no such size.
+    ValueError
+        When the patient was made without bundles.
     """
     scheme = dwi_scheme(size)
-    stem = entities(head.subject, session)
+    bundles = patient.bundles
+    if bundles is None:
+        raise ValueError(f"sub-{patient.subject.label} has no bundles to make a DWI of.")
+    stem = entities(patient.subject, session)
 
     def own(*names: str) -> np.random.Generator:
         return stream(seed, stem, "dwi", *names)
 
-    scan = _scan(head, scheme, own("pose"))
+    scan = _scan(patient, scheme, own("pose"))
     affine, shape = _fine_grid(scan, scheme.voxel_mm * _FINE)
-    fibres = fibre_map(head.phantom, head.warp, head.bundles, head.connectome, affine, shape, own("fibres"))
+    fibres = fibre_map(patient.phantom, patient.warp, bundles, patient.connectome, affine, shape, own("fibres"))
     model = SignalModel(fibres)
     # Everybody is scanned with the same table.
     gradients = gradient_table(scheme, stream(seed, "dwi", size, "gradients"))
     motion = head_motion(len(gradients), own("motion"))
-    field_hz = _field(scan, head.warp, own("field"))
+    field_hz = _field(scan, patient.warp, own("field"))
 
-    where = root / folder(head.subject, session, "dwi")
+    where = root / folder(patient.subject, session, "dwi")
     volumes = dwi_volumes(model, scan, gradients, motion, field_hz, scheme.snr, own("noise"))
     name = f"{stem}_dir-AP_dwi"
     _write_series(where / name, volumes, scan, gradients, scheme)
@@ -115,31 +90,22 @@ def write_dwi(root: Path, head: DwiHead, seed: int, *, size: str = "small", sess
     reversed_volume = next(
         dwi_volumes(model, reverse, b_zero, np.zeros((1, 6)), field_hz, scheme.snr, own("reverse", "noise"))
     )
-    target = f"bids::{folder(head.subject, session, 'dwi')}/{name}.nii.gz"
-    fmap = root / folder(head.subject, session, "fmap") / f"{stem}_dir-PA_epi"
+    target = f"bids::{folder(patient.subject, session, 'dwi')}/{name}.nii.gz"
+    fmap = root / folder(patient.subject, session, "fmap") / f"{stem}_dir-PA_epi"
     _write_reverse(fmap, reversed_volume, reverse, scheme, target)
 
-    truth = root / "sourcedata" / "truth"
-    person = truth / f"sub-{head.subject.label}"
-    dwi_truth.write_connectome(person, person.name, subject_connectome(head), head.names)
-    out = truth / folder(head.subject, session, "dwi")
-    dwi_truth.write_tractogram(out, stem, head.bundles, head.connectome, head.warp, head.names)
-    dwi_truth.write_scan(out, name, scan, reverse, head.phantom, head.labels, motion=motion, field_hz=field_hz)
+    out = root / "sourcedata" / "truth" / folder(patient.subject, session, "dwi")
+    dwi_truth.write_tractogram(out, stem, bundles, patient.connectome, patient.warp, patient.names)
+    dwi_truth.write_scan(out, name, scan, reverse, patient.phantom, patient.labels, motion=motion, field_hz=field_hz)
     dwi_truth.write_fibres(out, name, scan, fibres)
     return fibres
 
 
-def subject_connectome(head: DwiHead) -> Connectome:
-    """The connectome of a subject with the lengths that its bundles have in its own brain."""
-    strands = head.bundles.in_subject(head.warp)
-    return head.connectome.with_lengths(head.bundles.lengths_mm(strands, head.connectome.n_regions))
-
-
-def _scan(head: DwiHead, scheme: DwiScheme, rng: np.random.Generator) -> DwiScan:
-    centre = grids.brain_centre(head.phantom.brain_mask, head.phantom.affine)
+def _scan(patient: Patient, scheme: DwiScheme, rng: np.random.Generator) -> DwiScan:
+    centre = grids.brain_centre(patient.phantom.brain_mask, patient.phantom.affine)
     pose = grids.head_pose(rng, centre, repositioned=False)
     middle = np.rint(apply_affine(pose, centre))
-    affine, shape = grids.bold_grid(scheme.voxel_mm, middle, oblique=head.subject.oblique)
+    affine, shape = grids.bold_grid(scheme.voxel_mm, middle, oblique=patient.subject.oblique)
     return DwiScan(affine, shape, scheme.echo_spacing_s, pose)
 
 

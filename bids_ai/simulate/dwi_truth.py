@@ -26,24 +26,6 @@ N_PEAKS = 3
 _PEAK_SLOPE = 1.0 / 10000.0
 
 
-def write_connectome(folder: Path, stem: str, connectome: Connectome, names: list[str]) -> None:
-    """Directed weights, bundle weights, lengths and delays, each a relmat with its sidecar."""
-    measures = {
-        "weight": (connectome.weights, "Coupling of the network behind every modality", "arbitrary", True),
-        "bundle": (connectome.bundle_weights, "Sum of both directions: what diffusion can see", "arbitrary", False),
-        "length": (connectome.lengths_mm, "Mean length of the strands of a bundle", "mm", False),
-        "delay": (connectome.delays_s, "Conduction delay", "s", False),
-    }
-    for name, (matrix, meaning, unit, directed) in measures.items():
-        path = folder / f"{stem}_stat-{name}_relmat.tsv"
-        rows = [[node, *row] for node, row in zip(names, matrix.tolist(), strict=True)]
-        write_table(path, ["node", *names], rows)
-        content: dict[str, object] = {"RelationshipMeasure": meaning, "MeasureUnits": unit, "Directed": directed}
-        content |= {"RowRole": "source", "ColumnRole": "target"} if directed else {}
-        content |= {"ConductionSpeed": connectome.speed_m_per_s} if name == "delay" else {}
-        write_json(path.with_suffix(".json"), content)
-
-
 def write_tractogram(
     folder: Path, stem: str, bundles: Bundles, connectome: Connectome, warp: SubjectWarp, names: list[str]
 ) -> None:

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from bids_ai.simulate import network as net
 from bids_ai.simulate.bold import BoldScan, in_scan
+from bids_ai.simulate.connectome import Connectome
 from bids_ai.simulate.folder import write_json, write_table
 from bids_ai.simulate.motion import MOTION_COLUMNS, framewise_displacement
 from bids_ai.simulate.nifti import write_displacements, write_volume
@@ -54,6 +55,29 @@ def write_network(folder: Path, stem: str, network: net.Network, names: list[str
             "IntegrationStep": net.STEP_S,
         },
     )
+
+
+def write_matrix(path: Path, matrix: Array, names: list[str], **described: object) -> None:
+    """A relmat with its sidecar; row = source, column = target, missing is n/a."""
+    rows = [[node, *row] for node, row in zip(names, matrix.tolist(), strict=True)]
+    write_table(path, ["node", *names], rows)
+    write_json(path.with_suffix(".json"), described)
+
+
+def write_connectome(folder: Path, stem: str, connectome: Connectome, names: list[str]) -> None:
+    """Directed weights, bundle weights, lengths and delays, each a relmat with its sidecar."""
+    direction = {"Directed": True, "RowRole": "source", "ColumnRole": "target"}
+    speed = {"ConductionSpeed": connectome.speed_m_per_s, "ConductionSpeedUnits": "m/s"}
+    measures: dict[str, tuple[Array, str, str, dict[str, object]]] = {
+        "weight": (connectome.weights, "Coupling of the network behind every modality", "arbitrary", {**direction}),
+        "bundle": (connectome.bundle_weights, "Sum of both directions: what diffusion can see", "arbitrary", {}),
+        "length": (connectome.lengths_mm, "Mean length of the fibres of a bundle", "mm", {}),
+        "delay": (connectome.delays_s, "Conduction delay", "s", {**speed}),
+    }
+    for name, (matrix, meaning, unit, more) in measures.items():
+        path = folder / f"{stem}_stat-{name}_relmat.tsv"
+        described = {"RelationshipMeasure": meaning, "MeasureUnits": unit, "Directed": False, **more}
+        write_matrix(path, matrix, names, **described)
 
 
 def write_anatomy(folder: Path, stem: str, warp: SubjectWarp, phantom: Phantom, labels: NDArray[np.int16]) -> None:

@@ -15,8 +15,9 @@ from dipy.reconst.dti import TensorModel
 
 from bids_ai.simulate import gradients, grids, head, parcels, phantom, warp
 from bids_ai.simulate.connectome import individual_connectome
-from bids_ai.simulate.dwi_files import DwiHead, subject_connectome, write_dwi
+from bids_ai.simulate.dwi_files import write_dwi
 from bids_ai.simulate.folder import write_json, write_text
+from bids_ai.simulate.patient import Patient
 from bids_ai.simulate.plan import SUBJECTS
 from bids_ai.simulate.warp import rotation_matrix
 
@@ -25,13 +26,15 @@ TRUTH = Path("sourcedata/truth")
 
 
 @pytest.fixture(scope="module")
-def dwi_head(fine_brain, bundle_parcels, bundle_group, laid_bundles):
+def dwi_patient(fine_brain, bundle_parcels, bundle_group, laid_bundles):
     """The oblique subject, coarsely imaged."""
     bend = warp.random_warp(np.random.default_rng(3))
     image = phantom.make_phantom(fine_brain, bend, *grids.t1w_grid(3.0, oblique=True), np.random.default_rng(4))
     own = individual_connectome(bundle_group, np.random.default_rng(5))
     names = [str(name) for name in bundle_parcels.nodes["name"]]
-    return DwiHead(SUBJECTS[1], image, bend, laid_bundles, own, parcels.in_phantom(bundle_parcels, image), names)
+    own = own.with_lengths(laid_bundles.lengths_mm(laid_bundles.in_subject(bend), own.n_regions))
+    labels = parcels.in_phantom(bundle_parcels, image)
+    return Patient(SUBJECTS[1], image, bend, bundle_parcels, labels, names, own, laid_bundles)
 
 
 @pytest.fixture(scope="module")
@@ -44,11 +47,11 @@ def coarse():
 
 
 @pytest.fixture(scope="module")
-def written(dwi_head, coarse, tmp_path_factory):
+def written(dwi_patient, coarse, tmp_path_factory):
     root = tmp_path_factory.mktemp("dwi")
     write_json(root / "dataset_description.json", {"Name": "x", "BIDSVersion": "1.10.0", "DatasetType": "raw"})
     write_text(root / "README.md", "A diffusion series of a generated head, to be validated and read again.")
-    fibres = write_dwi(root, dwi_head, 1, size=coarse, session="1")
+    fibres = write_dwi(root, dwi_patient, 1, size=coarse, session="1")
     return root, fibres
 
 
@@ -148,33 +151,15 @@ def test_gradients_in_the_file_are_those_of_the_scanner(series, coarse):
     np.testing.assert_allclose(world, table.directions, atol=1e-6)
 
 
-def test_truth_of_the_connectome(written, dwi_head):
-    root, _ = written
-    folder = root / TRUTH / "sub-02"
-    tables = {
-        name: pd.read_csv(folder / f"sub-02_stat-{name}_relmat.tsv", sep="\t", index_col=0)
-        for name in ("weight", "bundle", "length", "delay")
-    }
-    assert all(list(table.columns) == list(table.index) == dwi_head.names for table in tables.values())
-    weights, joined = tables["weight"].to_numpy(), tables["bundle"].to_numpy() > 0
-    np.testing.assert_allclose(weights, dwi_head.connectome.weights, rtol=1e-5)
-    assert not np.allclose(weights, weights.T)
-    np.testing.assert_allclose(tables["bundle"], weights + weights.T, rtol=1e-5)
-    length = tables["length"].to_numpy()
-    assert np.array_equal(np.isfinite(length), joined)
-    np.testing.assert_allclose(length, subject_connectome(dwi_head).lengths_mm, rtol=1e-5)
-    np.testing.assert_allclose(tables["delay"].to_numpy()[joined], length[joined] / 6000, rtol=1e-4)
-
-
-def test_truth_of_the_tractogram(written, dwi_head):
+def test_truth_of_the_tractogram(written, dwi_patient):
     root, _ = written
     folder = root / TRUTH / "sub-02/ses-1/dwi"
     strands = nib.streamlines.load(folder / "sub-02_ses-1_space-T1w_tractogram.tck").streamlines
     table = pd.read_csv(folder / "sub-02_ses-1_space-T1w_tractogram.tsv", sep="\t")
     assert len(strands) == len(table)
     assert table["share"].sum() == pytest.approx(1.0, rel=1e-4)
-    present = dwi_head.connectome.bundle_weights
-    row_of = {name: row for row, name in enumerate(dwi_head.names)}
+    present = dwi_patient.connectome.bundle_weights
+    row_of = {name: row for row, name in enumerate(dwi_patient.names)}
     pairs = table[["first", "second"]].map(row_of.get).to_numpy()
     assert (present[tuple(pairs.T)] > 0).all()
     # The strands of a bundle share its weight.
@@ -184,7 +169,7 @@ def test_truth_of_the_tractogram(written, dwi_head):
     np.testing.assert_allclose(ratio, ratio[0], rtol=1e-3)
     # They lie in the subject's white matter.
     at = np.concatenate([strand[5:-5] for strand in strands])
-    white = head.sample(dwi_head.phantom.fractions["WM"], dwi_head.phantom.affine, at)
+    white = head.sample(dwi_patient.phantom.fractions["WM"], dwi_patient.phantom.affine, at)
     assert (white > 0.5).mean() > 0.9
 
 
@@ -200,9 +185,9 @@ def test_truth_of_the_motion(written, series):
     assert rotation_matrix(motion.iloc[-1, 3:6].to_numpy()) == pytest.approx(np.eye(3), abs=0.05)
 
 
-def test_same_seed_same_bytes(written, dwi_head, coarse, tmp_path):
+def test_same_seed_same_bytes(written, dwi_patient, coarse, tmp_path):
     root, _ = written
-    write_dwi(tmp_path, dwi_head, 1, size=coarse, session="1")
+    write_dwi(tmp_path, dwi_patient, 1, size=coarse, session="1")
     for path in sorted(tmp_path.rglob("*")):
         if path.is_file():
             twin = root / path.relative_to(tmp_path)
