@@ -10,11 +10,10 @@ from bids_ai.simulate.cortex import Columns, Network, regional_columns
 
 Array = NDArray[np.floating]
 
-__all__ = ["Columns", "joined", "pulse_responses", "regional_columns", "rest_activity", "true_responses"]
+__all__ = ["Columns", "pulse_responses", "regional_columns", "rest_activity", "sewn", "true_responses"]
 
-#: A long record is made of takes side by side, as a batch costs no more than one; they overlap by this, s.
-OVERLAP_S = 0.5
-TAKE_S = 15.0
+#: A long record is made of takes of about this length; they fade into each other over at most this, s.
+TAKE_S, OVERLAP_S = 10.0, 0.5
 
 
 def rest_activity(
@@ -24,6 +23,7 @@ def rest_activity(
     rng: np.random.Generator,
     *,
     columns: Columns | None = None,
+    take_s: float = TAKE_S,
 ) -> Array:
     """Ongoing activity of every region.
 
@@ -34,6 +34,9 @@ def rest_activity(
     rng : numpy Generator
     columns : Columns, optional
         Default: `regional_columns` by chance.
+    take_s : float
+        A longer record is made of takes side by side, about so long, that fade into each other: a batch costs little
+        more than one.
 
     Returns
     -------
@@ -42,11 +45,12 @@ def rest_activity(
     """
     network = Network(connectome, columns or regional_columns(connectome.n_regions, rng), sampling_hz)
     n_times = round(duration_s * sampling_hz)
-    n_takes = max(1, round(duration_s / TAKE_S))
-    overlap = round(OVERLAP_S * sampling_hz) if n_takes > 1 else 0
-    length = -(-(n_times + (n_takes - 1) * overlap) // n_takes)
+    n_takes = max(1, round(duration_s / take_s))
+    overlap = 2 * round(0.5 * min(OVERLAP_S, 0.2 * take_s) * sampling_hz)
+    edges = np.linspace(0, n_times, n_takes + 1).round().astype(int)
+    length = int(np.diff(edges).max()) + overlap
     takes = network.run(network.settled(n_takes, rng), length).record[:, 0].numpy()
-    return joined(takes, overlap)[:n_times]
+    return sewn(takes, edges, overlap)
 
 
 def pulse_responses(
@@ -122,28 +126,32 @@ def true_responses(
     return change
 
 
-def joined(takes: Array, overlap: int) -> Array:
-    """Takes one after the other, each faded into the next over `overlap` samples at equal power.
+def sewn(takes: Array, edges: NDArray[np.integer], overlap: int) -> Array:
+    """Takes one after the other, each faded into the next at equal power: of independent takes that keeps the variance.
 
     Parameters
     ----------
     takes : array, shape (n_takes, n_times, n_channels)
-        Independent: at equal power their sum keeps their variance.
+        Take k begins half an overlap before edge k; n_times at least the longest distance of edges and an overlap.
+    edges : array of int, shape (n_takes + 1,)
+        Samples of the record where a take begins; the last is its length.
     overlap : int
+        Samples over which two takes fade into each other, about each edge.
 
     Returns
     -------
-    array, shape (n_takes * n_times - (n_takes - 1) * overlap, n_channels)
+    array, shape (edges[-1], n_channels)
     """
-    n_takes, length, n_channels = takes.shape
-    step = length - overlap
-    out = np.zeros((n_takes * length - (n_takes - 1) * overlap, n_channels))
-    rise = np.sin(0.5 * np.pi * (np.arange(overlap) + 0.5) / max(overlap, 1))[:, None]
+    half = overlap // 2
+    out = np.zeros((int(edges[-1]), takes.shape[2]))
+    rise = np.sin(0.5 * np.pi * (np.arange(2 * half) + 0.5) / max(2 * half, 1))[:, None]
     for number, take in enumerate(takes):
-        faded = take.copy()
-        if overlap and number:
-            faded[:overlap] *= rise
-        if overlap and number < n_takes - 1:
-            faded[-overlap:] *= rise[::-1]
-        out[number * step : number * step + length] += faded
+        first, last = int(edges[number]) - half, int(edges[number + 1]) + half
+        piece = take[: last - first].copy()
+        if number > 0:
+            piece[: 2 * half] *= rise
+        if number < len(takes) - 1:
+            piece[len(piece) - 2 * half :] *= rise[::-1]
+        begin, end = max(first, 0), min(last, len(out))
+        out[begin:end] += piece[begin - first : end - first]
     return out
