@@ -235,6 +235,9 @@ class Family:
         itself and for presets that exist to be compared with.
     trained : bool
         Whether it is trained step by step, from initialisations.
+    scout : FitFunction, optional
+        Trains for the first held-out block only: fits without models, whose held-out predictions are of that block.
+        With it a family can leave the race of `auto` before it is trained in full.
     """
 
     name: str
@@ -244,3 +247,4 @@ class Family:
     min_order: int = 1
     fallback_to_linear: bool = True
     trained: bool = False
+    scout: FitFunction | None = None

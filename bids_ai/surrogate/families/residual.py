@@ -158,11 +158,22 @@ def residual_family(
     filled = {**DEFAULTS, width_option: 0, **(defaults or {})}
     plan = _Plan(build, width, width_option, all_lags, filled)
     model = partial(ResidualModel, build)
-    return Family(name=name, fit=partial(_fit, plan), build=model, defaults=filled, trained=True)
+    return Family(
+        name=name,
+        fit=partial(_by_stack, plan, _fit_jobs),
+        build=model,
+        defaults=filled,
+        trained=True,
+        scout=partial(_by_stack, plan, _scout_jobs),
+    )
 
 
-def _fit(
-    plan: _Plan, recordings: Sequence[PreparedRecording], linear: Sequence[FamilyFit], settings: FitSettings
+def _by_stack(
+    plan: _Plan,
+    fit_jobs: Callable[[Sequence[_Job]], list[FamilyFit]],
+    recordings: Sequence[PreparedRecording],
+    linear: Sequence[FamilyFit],
+    settings: FitSettings,
 ) -> list[FamilyFit]:
     """Fit recordings that share order, width and batch size together; others in turn."""
     options: dict[str, Any] = {**plan.defaults, **settings.options}
@@ -176,7 +187,7 @@ def _fit(
     for (order, width, batch), members in groups.items():
         own = {**options, "batch_size": batch}
         jobs = [_Job(plan, recordings[i], linear[i], order, width, own, settings) for i in members]
-        fits.update(zip(members, _fit_jobs(jobs), strict=True))
+        fits.update(zip(members, fit_jobs(jobs), strict=True))
     return [fits[position] for position in range(len(recordings))]
 
 
@@ -202,6 +213,18 @@ class _Job:
         # The network is trained on residuals of SD 1, whatever share of the signal is left to explain.
         self.scale = float(np.sqrt(linear.train_mse))
         self.template = self.network(settings.seed)
+
+    def training(self) -> TrainingSettings:
+        """How the networks are trained; the same for all jobs of a stack."""
+        return TrainingSettings(
+            order=self.order,
+            batch_size=int(self.options["batch_size"]),
+            learning_rate=self.options["learning_rate"],
+            weight_decay=self.options["weight_decay"],
+            averaging=AVERAGING,
+            unroll=self.unroll,
+            forcing=self.options.get("forcing", 1.0),
+        )
 
     def network(self, seed: int) -> Correction:
         """Untrained correction from a seed."""
@@ -251,6 +274,20 @@ class _Job:
         stop = np.intersect1d(outer, np.arange(stopping.test.start, stopping.test.stop))
         return self.task(self.fold_weights(k), samples, stop, int(self.options["max_steps"]), FOLD_SEED, k)
 
+    def heldout(self, trained: Trained, k: int) -> FloatArray:
+        """Prediction of fold k by the linear model and the network that was trained without it.
+
+        The correction is added to the held-out predictions of the linear model as it was judged, so that the gain over
+        it is the gain of the correction and nothing else.
+        """
+        test = self.recording.folds[k].test
+        prediction: FloatArray = self.linear.heldout.prediction[test].copy()
+        if trained.step > 0:  # else zero but for rounding, which must not pass for a gain
+            history = torch.as_tensor(self.design[test], dtype=torch.float32).unflatten(1, (self.order, -1))
+            with torch.no_grad():
+                prediction += self.correction(trained.state)(history).double().numpy()
+        return prediction
+
     def member_task(self, member: int, n_steps: int) -> TrainingTask:
         """Network of the ensemble, trained on everything for as long as the folds found useful."""
         everything = np.arange(self.recording.n_samples)
@@ -272,19 +309,27 @@ class _Job:
         return model.eval()
 
 
-def _fit_jobs(jobs: Sequence[_Job]) -> list[FamilyFit]:
-    first = jobs[0]
-    how = TrainingSettings(
-        order=first.order,
-        batch_size=int(first.options["batch_size"]),
-        learning_rate=first.options["learning_rate"],
-        weight_decay=first.options["weight_decay"],
-        averaging=AVERAGING,
-        unroll=first.unroll,
-        forcing=first.options.get("forcing", 1.0),
+def _scout_jobs(jobs: Sequence[_Job]) -> list[FamilyFit]:
+    """Train the networks of the first fold only."""
+    trained = train([job.fold_task(0) for job in jobs], jobs[0].training(), jobs[0].settings.device)
+    return [_scout_fit(job, network) for job, network in zip(jobs, trained, strict=True)]
+
+
+def _scout_fit(job: _Job, trained: Trained) -> FamilyFit:
+    test = job.recording.folds[0].test
+    return FamilyFit(
+        models=(),
+        order=job.order,
+        penalty=job.linear.penalty,
+        selection=job.linear.selection,
+        heldout=HeldOut(np.arange(test.start, test.stop), job.heldout(trained, 0)),
+        train_mse=float("nan"),
     )
-    device, n_folds = first.settings.device, len(first.recording.folds)
-    ensemble = first.settings.ensemble
+
+
+def _fit_jobs(jobs: Sequence[_Job]) -> list[FamilyFit]:
+    how, device = jobs[0].training(), jobs[0].settings.device
+    n_folds, ensemble = len(jobs[0].recording.folds), jobs[0].settings.ensemble
     folds = train([job.fold_task(k) for job in jobs for k in range(n_folds)], how, device)
     by_job = [folds[i * n_folds : (i + 1) * n_folds] for i in range(len(jobs))]
     steps = [int(np.median([trained.step for trained in trained_folds])) for trained_folds in by_job]
@@ -298,14 +343,8 @@ def _fit_jobs(jobs: Sequence[_Job]) -> list[FamilyFit]:
 def _family_fit(job: _Job, folds: list[Trained], members: list[Trained], n_steps: int) -> FamilyFit:
     recording = job.recording
     history = torch.as_tensor(recording.histories(job.order), dtype=torch.float32)
-    # The correction is added to the held-out predictions of the linear model as it was judged, so that the
-    # gain over it is the gain of the correction and nothing else.
-    prediction = job.linear.heldout.prediction.copy()
+    prediction = np.concatenate([job.heldout(trained, k) for k, trained in enumerate(folds)])
     with torch.no_grad():
-        for fold, trained in zip(recording.folds, folds, strict=True):
-            if trained.step == 0:
-                continue  # zero but for rounding, which must not pass for a gain
-            prediction[fold.test] += job.correction(trained.state)(history[fold.test]).double().numpy()
         models = tuple(job.model(trained.state) for trained in members)
         fitted = torch.stack([model.predict(history) for model in models]).mean(0).double().numpy()
     return FamilyFit(
