@@ -94,6 +94,7 @@ PATTERNS: dict[str, str] = {
     "sc_weight": "{dwi}_{atlas}_stat-sift2sum_relmat.tsv",
     "sc_length": "{dwi}_{atlas}_stat-meanlength_relmat.tsv",
     "sc_fa": "{dwi}_{atlas}_stat-meanfa_relmat.tsv",
+    "sc_group": "{atlas}_stat-sift2sum_desc-consensus_relmat.tsv",
     # parcellation
     "atlas_table": "{atlas}_dseg.tsv",
     "parcellation": "{series}_{atlas}_dseg.nii.gz",

@@ -33,7 +33,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of ``bids-ai run``."""
     parser.description = str(parser.description) + "\n" + _DESCRIPTION
     options.add_locations(parser)
-    parser.add_argument("analysis_level", choices=("participant", "group"), help="group: one page over all subjects")
+    parser.add_argument(
+        "analysis_level",
+        choices=("participant", "group"),
+        help="group: one page over all subjects, and their structural consensus",
+    )
     options.add_selection(parser)
     options.add_settings(parser)
     group = parser.add_argument_group("how to run")
@@ -170,10 +174,12 @@ def _dry_run(run: PreparedRun, args: argparse.Namespace) -> int:
 
 
 def _group(output_dir: Path) -> int:
-    from bids_ai.stages import report
+    from bids_ai.stages import group_structural, report
 
     if made_by(output_dir) is None:
         raise UsageError(f"{output_dir} holds no outputs of bids_ai; run the participant level first.")
+    for matrix in group_structural.write_consensus(output_dir):
+        print(matrix)
     print(report.assemble_group(output_dir))
     return 0
 
