@@ -67,7 +67,7 @@ def _write(output_dir: Path, table: Path, atlas: str, subjects: dict[str, list[P
         names,
         {
             "RelationshipMeasure": "sum of streamline weights, consensus of a group",
-            "MeasureDescription": "Mean over the subjects with the edge, each matrix divided by its mean edge; edges by "
+            "MeasureDescription": "Mean over the subjects with the edge, each matrix over its mean edge; edges by "
             "their frequency within bins of distance (Betzel et al. 2019, doi:10.1162/netn_a_00075)",
             "MeasureUnits": "mean edge of a subject",
             "Directed": False,
