@@ -59,7 +59,6 @@ PATTERNS: dict[str, str] = {
     "t1w_in_template": "{anat}_space-{space}_desc-preproc_T1w.nii.gz",
     "t1w_mask_in_template": "{anat}_space-{space}_desc-brain_mask.nii.gz",
     "t1w_dseg_in_template": "{anat}_space-{space}_dseg.nii.gz",
-    "t1w_parcellation": "{anat}_space-T1w_{atlas}_dseg.nii.gz",
     # BOLD
     "bold": "{bold}_space-{space}_desc-preproc_bold.nii.gz",
     "bold_mask": "{bold}_space-{space}_desc-brain_mask.nii.gz",
