@@ -50,7 +50,7 @@ LOCAL_PULSES = 6.0
 DISPERSION = 0.2
 #: SD of a volley at its origin, s: fibres fire within a millisecond or two of the pulse.
 JITTER_S = 0.001
-#: Longest step of the integration, s. Responses at this step differ from those at 0.2 ms by 3 % (RMS).
+#: Longest step of the integration, s. Responses at this step differ from those at 0.2 ms by 2 % (RMS).
 STEP_S = 0.002
 #: Left out before the record, s: twelve times the slowest decay.
 BURN_IN_S = 2.0
