@@ -230,7 +230,8 @@ def _lead(
     room = int(_brain_along(patient, tip, outwards) // SPACING_MM) + 1
     if room < _LEAST_CONTACTS:
         raise InputError(
-            f"Lead {planned.name}: only {room} contacts find room between target and surface of the brain."
+            f"Lead {planned.name}: {_LEAST_CONTACTS} contacts are wanted between target and surface of the brain, "
+            f"{room} find room. Give the phantom of the same patient, or another seed."
         )
     number = min(max(room, fewest), most)
     points = tip + SPACING_MM * np.arange(number)[:, None] * outwards

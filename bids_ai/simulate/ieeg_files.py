@@ -124,18 +124,19 @@ def write_ieeg(
         raise InputError(f"Size of the SEEG: one of {', '.join(IEEG_SIZES)} is wanted, got {size!r}.")
     events = sidecars.event_convention(convention)
     wanted = IEEG_SIZES[size]
-    person = entities(patient.subject)
+    person, stem = entities(patient.subject), entities(patient.subject, session)
 
     def own(*names: str) -> np.random.Generator:
-        return stream(seed, person, "ieeg", *names)
+        return stream(seed, stem, "ieeg", *names)
 
-    implanted = _implanted(patient, seed, size, own("leads"), own("bad contacts"))
+    # Leads stay in from session to session.
+    leads, bad = stream(seed, person, "ieeg", "leads"), stream(seed, person, "ieeg", "bad contacts")
+    implanted = _implanted(patient, seed, size, leads, bad)
     plan = plan_spes(implanted.contacts, implanted.montage, own("sites"), size=size)
     doses = site_doses(patient, implanted.contacts, plan.sites, plan.current_a)
     doses[:, patient.silent] = 0.0
     network = (implanted.connectome, implanted.columns)
 
-    stem = entities(patient.subject, session)
     where = root / folder(patient.subject, session, "ieeg")
     sidecars.write_electrodes(where, stem, implanted.contacts, sidecars.t1w_of(root, patient.subject))
     rest = rest_activity(network[0], wanted.rest_s, NETWORK_HZ, own("rest"), columns=network[1], take_s=wanted.take_s)

@@ -3,8 +3,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bids_ai.simulate import bundles, connectome, head, parcels, phantom, warp
+from bids_ai.simulate import bundles, connectome, head, parcels, patient, phantom, warp
 from bids_ai.simulate.demo import write_demo_dataset
+from bids_ai.simulate.plan import SUBJECTS
 
 
 @pytest.fixture(scope="session")
@@ -56,3 +57,11 @@ def laid_bundles(
     fine_brain: head.TemplateBrain, bundle_parcels: parcels.Parcels, bundle_group: connectome.Connectome
 ) -> bundles.Bundles:
     return bundles.make_bundles(fine_brain, bundle_parcels, bundle_group, np.random.default_rng(2))
+
+
+@pytest.fixture(scope="session")
+def seeg_patient() -> patient.Patient:
+    """A head of 3 mm voxels with twelve regions."""
+    regions = parcels.template_parcels(12)
+    group = connectome.group_connectome(regions.centroids_mm, regions.homotopic, np.random.default_rng(1), density=0.35)
+    return patient.make_patient(SUBJECTS[0], head.load_template_brain(3.0), regions, group, 1, t1w_mm=3.0)
