@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from bids_ai.bids.files import write_text
 from bids_ai.errors import InputError
 
 FloatArray = npt.NDArray[np.float64]
@@ -163,6 +164,22 @@ def read_gradients(bval: Path, bvec: Path, n_volumes: int) -> GradientTable:
                 "removed from only one of them."
             )
     return check_gradients(bvals, vectors, notes=tuple(notes), source=str(bval))
+
+
+def write_gradients(table: GradientTable, bval: Path, bvec: Path) -> None:
+    """Write a table as FSL's two text files, b-vectors as three rows.
+
+    Parameters
+    ----------
+    table : GradientTable
+        Vectors in FSL's convention for the grid of the image.
+    bval, bvec : Path
+    """
+    # Adding zero turns a negative zero into a plain one.
+    rows = np.round(table.bvecs, 8).T + 0.0
+    for path, numbers in ((bval, table.bvals[None]), (bvec, rows)):
+        text = "\n".join(" ".join(f"{value:.8g}" for value in row) for row in numbers)
+        write_text(Path(path), text + "\n")
 
 
 def check_gradients(

@@ -1,0 +1,300 @@
+"""Diffusion preprocessing: one series from raw volumes to the T1w (or, without one, to the template's frame).
+
+Gradient table, noise, head motion, eddy currents, susceptibility distortion, bias field, registration, one-shot
+resampling and the tensor, as a nipype workflow over MRtrix3's interfaces and own nodes (`interfaces/dwi_*.py`). Knows
+plain files only; the numerics are in the modules beside this one.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bids_ai.preprocess import dwi_report as report
+from bids_ai.preprocess.dwi_denoise import LEAST_VOLUMES
+from bids_ai.preprocess.dwi_inputs import (
+    DwiInputs,
+    DwiOutputs,
+    check_inputs,
+    choose_engine,
+    notes_on,
+    reverse_usable,
+)
+from bids_ai.preprocess.workflows import new_workflow, run_workflow
+
+__all__ = ["DwiInputs", "DwiOutputs", "build_dwi_workflow", "check_inputs", "preprocess_dwi"]
+
+#: Output of the workflow -> the node that makes it and its name there.
+_FILES = {
+    "dwi": ("resample", "dwi"),
+    "bval": ("resample", "bval"),
+    "bvec": ("resample", "bvec"),
+    "mask": ("resample", "mask"),
+    "dwiref": ("resample", "dwiref"),
+    "dwiref_distorted": ("resample", "dwiref_distorted"),
+    "gm": ("resample", "gm"),
+    "wm": ("resample", "wm"),
+    "csf": ("resample", "csf"),
+    "fa": ("tensor", "fa"),
+    "md": ("tensor", "md"),
+    "ad": ("tensor", "ad"),
+    "rd": ("tensor", "rd"),
+    "direction": ("tensor", "direction"),
+    "residual": ("noise", "residual"),
+    "shift": ("distortion", "shift"),
+    "motion": ("motion", "motion"),
+    "dwi_to_frame": ("register", "dwi_to_frame"),
+    "dwi_to_template": ("register", "dwi_to_template"),
+    "template_to_dwi": ("register", "template_to_dwi"),
+}
+_VERSIONS = ("antspyx", "dipy", "nibabel", "nilearn", "nipype", "numpy", "scipy")
+
+
+def build_dwi_workflow(
+    inputs: DwiInputs,
+    work_dir: Path,
+    *,
+    denoise: bool = True,
+    reorient_gradients: bool = True,
+    replace_outliers: bool = True,
+    align: bool = True,
+    repetition_time: float = 1.0,
+    seed: int = 1,
+    sloppy: bool = False,
+) -> Any:
+    """Wire the nodes of one series.
+
+    Parameters
+    ----------
+    inputs : DwiInputs
+        Checked by `check_inputs`.
+    work_dir : Path
+        Receives the folders of the nodes, below ``dwi``.
+    denoise : bool
+        Take out thermal noise (and Gibbs ringing, with MRtrix3).
+    reorient_gradients : bool
+        Mend a gradient table whose axes are flipped or swapped, where the images say so clearly.
+    replace_outliers : bool
+        Put the prediction in the place of slices with signal drop-out.
+    align : bool
+        Without a T1w: turn the head as the template has it. False keeps the frame of the series.
+    repetition_time : float
+        For the header of the output, s.
+    seed : int
+    sloppy : bool
+        Coarse and fast, for tests.
+
+    Returns
+    -------
+    nipype.pipeline.engine.Workflow
+        Nodes `check`, `denoise` and `unring` (as the engine has them), `noise`, `table`, `motion`, `distortion`,
+        `bias`, `register`, `resample`, `tensor`, and `outputs` (an `IdentityInterface`) with the fields of `DwiOutputs`
+        that are images, tables of gradients or transforms; those that are not made stay undefined.
+    """
+    workflow = new_workflow("dwi", work_dir)
+    from nipype.interfaces.utility import IdentityInterface
+    from nipype.pipeline import engine as pe
+
+    from bids_ai.preprocess.interfaces import dwi_correct, dwi_prepare, dwi_register, dwi_resample
+
+    def node(name: str, interface: Any, **values: Any) -> Any:
+        given = {key: value for key, value in values.items() if value is not None}
+        made = pe.Node(interface(), name=name)
+        made.inputs.trait_set(**{k: str(v.absolute()) if isinstance(v, Path) else v for k, v in given.items()})
+        return made
+
+    tables = [("bval", "bval"), ("bvec", "bvec")]
+    phase = inputs.phase_encoding
+    check = node("check", dwi_prepare.CheckSeries, dwi=inputs.dwi, bval=inputs.bval, bvec=inputs.bvec)
+    table = node("table", dwi_prepare.CheckTable, mend=reorient_gradients)
+    motion = node(
+        "motion",
+        dwi_correct.EstimateMotion,
+        phase_encoding=phase,
+        slice_encoding=inputs.slice_encoding or "k",
+        replace_outliers=replace_outliers,
+        sloppy=sloppy,
+    )
+    usable = not reverse_usable(inputs)
+    distortion = node(
+        "distortion",
+        dwi_correct.EstimateDistortion,
+        reverse=inputs.reverse if usable else None,
+        phase_encoding=phase if usable else None,
+        ratio=_readout_ratio(inputs),
+        sloppy=sloppy,
+    )
+    bias = node("bias", dwi_correct.BiasField, sloppy=sloppy)
+    register = _register_node(node, dwi_register, inputs, align=align, seed=seed, sloppy=sloppy)
+    template = None if inputs.has_t1w else inputs.template
+    resample = node(
+        "resample",
+        dwi_resample.ResampleSeries,
+        phase_encoding=phase,
+        from_t1w=inputs.has_t1w,
+        repetition_time=repetition_time,
+        t1w_gm=inputs.t1w_gm,
+        t1w_wm=inputs.t1w_wm,
+        t1w_csf=inputs.t1w_csf,
+        template_gm=template.gm if template else None,
+        template_wm=template.wm if template else None,
+    )
+    tensor = node("tensor", dwi_resample.TensorMaps)
+    outputs = pe.Node(IdentityInterface(fields=sorted(_FILES)), name="outputs")
+
+    clean = _wire_denoising(workflow, node, check, inputs, denoise=denoise)
+    workflow.connect(
+        [
+            (check, table, tables),
+            (table, motion, tables),
+            (table, resample, tables),
+            (motion, distortion, [("b0", "b0"), ("mask", "mask")]),
+            (distortion, bias, [("b0", "b0")]),
+            (bias, register, [("b0", "b0"), ("mask", "mask")]),
+            (motion, resample, [("dwi", "dwi"), ("motion", "motion")]),
+            (distortion, resample, [("shift", "shift")]),
+            (bias, resample, [("field", "field"), ("mask", "rough_mask")]),
+            (register, resample, [(name, name) for name in ("dwi_to_frame", "frame_mask", "template_to_dwi")]),
+            (resample, tensor, [(name, name) for name in ("dwi", "bval", "bvec", "mask")]),
+        ]
+    )
+    for target in (table, motion):
+        workflow.connect(*clean, target, "dwi")
+    nodes = {made.name: made for made in (motion, distortion, register, resample, tensor)}
+    noise = workflow.get_node("noise")
+    nodes |= {"noise": noise} if noise else {}
+    for name, (source, field) in _FILES.items():
+        if source in nodes:
+            workflow.connect(nodes[source], field, outputs, name)
+    return workflow
+
+
+def _readout_ratio(inputs: DwiInputs) -> float:
+    """Readout time of the reverse-encoded image over that of the series; 1 where one of them is not known."""
+    if inputs.readout_time is None or inputs.reverse_readout_time is None:
+        return 1.0
+    return inputs.reverse_readout_time / inputs.readout_time
+
+
+def _register_node(node: Any, nodes: Any, inputs: DwiInputs, *, align: bool, seed: int, sloppy: bool) -> Any:
+    if inputs.has_t1w:
+        t1w = {name: getattr(inputs, name) for name in ("t1w_brain", "t1w_mask", "t1w_dseg")}
+        return node("register", nodes.RegisterToT1w, **t1w, seed=seed, sloppy=sloppy)
+    template = inputs.template
+    assert template is not None  # by check_inputs
+    return node(
+        "register",
+        nodes.AlignWithTemplate,
+        template_t1w=Path(template.t1w),
+        template_mask=Path(template.mask),
+        template_space=template.space,
+        align=align,
+        seed=seed,
+        sloppy=sloppy,
+    )
+
+
+def _wire_denoising(workflow: Any, node: Any, check: Any, inputs: DwiInputs, *, denoise: bool) -> tuple[Any, str]:
+    """Connect the nodes of the engine; give the node and the output that hold the clean series."""
+    from nipype.interfaces import mrtrix3
+
+    from bids_ai.preprocess.interfaces import dwi_prepare
+
+    if not denoise or not _enough_volumes(inputs):
+        return check, "dwi"
+    noise = node("noise", dwi_prepare.NoiseResidual)
+    workflow.connect(check, "dwi", noise, "before")
+    workflow.connect(check, "bval", noise, "bval")
+    if choose_engine(inputs.engine) == "dipy":
+        clean = node("denoise", dwi_prepare.Patch2Self)
+        workflow.connect([(check, clean, [("dwi", "in_file"), ("bval", "bval")])])
+        workflow.connect(clean, "out_file", noise, "after")
+        return clean, "out_file"
+    denoised = node("denoise", mrtrix3.DWIDenoise, out_file="denoised.nii", nthreads=1)
+    slices = "ijk".index((inputs.slice_encoding or "k")[0])
+    plane = [axis for axis in range(3) if axis != slices]
+    unringed = node("unring", mrtrix3.MRDeGibbs, out_file="unringed.nii", axes=plane, nthreads=1)
+    workflow.connect(check, "dwi", denoised, "in_file")
+    workflow.connect(denoised, "out_file", noise, "after")
+    workflow.connect(denoised, "out_file", unringed, "in_file")
+    return unringed, "out_file"
+
+
+def _enough_volumes(inputs: DwiInputs) -> bool:
+    return check_inputs(inputs)[0][3] >= LEAST_VOLUMES
+
+
+def preprocess_dwi(
+    inputs: DwiInputs,
+    work_dir: Path,
+    *,
+    denoise: bool = True,
+    reorient_gradients: bool = True,
+    replace_outliers: bool = True,
+    align: bool = True,
+    repetition_time: float = 1.0,
+    seed: int = 1,
+    sloppy: bool = False,
+) -> DwiOutputs:
+    """Preprocess one diffusion series.
+
+    Parameters
+    ----------
+    inputs : DwiInputs
+    work_dir : Path
+        Receives the outputs. A killed call that is repeated here goes on after the last finished node.
+    denoise, reorient_gradients, replace_outliers, align, repetition_time, seed, sloppy
+        As for `build_dwi_workflow`.
+
+    Returns
+    -------
+    DwiOutputs
+
+    Raises
+    ------
+    InputError
+        If the data cannot be used; see `check_inputs`.
+    """
+    shape, table = check_inputs(inputs)
+    work_dir = Path(work_dir).absolute()
+    work_dir.mkdir(parents=True, exist_ok=True)
+    os.environ.setdefault("ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS", "1")
+    workflow = build_dwi_workflow(
+        inputs,
+        work_dir,
+        denoise=denoise,
+        reorient_gradients=reorient_gradients,
+        replace_outliers=replace_outliers,
+        align=align,
+        repetition_time=repetition_time,
+        seed=seed,
+        sloppy=sloppy,
+    )
+    results = run_workflow(workflow)
+    outputs = {name: result.outputs for name, result in results.items()}
+    confounds = work_dir / "confounds.tsv"
+    motion = np.load(outputs["motion"].motion)
+    frames = report.confounds_table(motion)
+    frames.to_csv(confounds, sep="\t", index=False, na_rep="n/a", float_format="%.8g")
+    figures = report.quality(inputs, shape, table, outputs, frames, notes_on(inputs, table), denoised=denoise)
+    figures["seconds"] = {name: round(float(result.runtime.duration), 2) for name, result in results.items()}
+    figures["versions"] = {name: metadata.version(name) for name in _VERSIONS}
+    figures |= {"seed": seed, "sloppy": sloppy}
+    # Moved, then the nodes' folder goes: the working copies are several times the size of the series.
+    files = {}
+    for name, (source, field) in _FILES.items():
+        made = getattr(outputs.get(source), field, None)
+        files[name] = _move(Path(made), work_dir, name) if isinstance(made, str) and made else None
+    shutil.rmtree(work_dir / "dwi", ignore_errors=True)
+    return DwiOutputs(**files, confounds=confounds, qc=figures)  # type: ignore[arg-type]
+
+
+def _move(source: Path, folder: Path, name: str) -> Path:
+    target = folder / f"{name}{''.join(source.suffixes)}"
+    source.replace(target)
+    return target

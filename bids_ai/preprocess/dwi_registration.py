@@ -1,0 +1,198 @@
+"""Where the DWI lies: in the T1w of the same head, or, without one, in the frame of the template."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import nibabel as nib
+import numpy as np
+from scipy import ndimage
+
+from bids_ai.preprocess import coregistration, normalisation, volumes
+from bids_ai.preprocess.bold_geometry import apply_matrix, grid_points, read_itk_affine, sample, voxel_sizes
+from bids_ai.preprocess.brain_affine import BrainPose, locate_brain
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from bids_ai.preprocess.templates import Template
+
+    FloatArray = NDArray[np.float64]
+
+#: The T1w brain is matched to the b0 within this distance of the rough mask, mm.
+_RIM_MM = 4.0
+
+
+@dataclass
+class T1wFit:
+    """Registration of the b0 to a T1w.
+
+    Attributes
+    ----------
+    matrix : (4, 4) array
+        Point of DWI -> point of T1w, mm RAS.
+    quality : dict
+        Figures for the report.
+    """
+
+    matrix: FloatArray
+    quality: dict[str, Any] = field(default_factory=dict)
+
+
+def register_to_t1w(
+    b0: NDArray[Any],
+    affine: NDArray[Any],
+    mask: NDArray[np.bool_],
+    brain: NDArray[Any],
+    dseg: NDArray[Any],
+    t1w_affine: NDArray[Any],
+    *,
+    seed: int = 1,
+    sloppy: bool = False,
+) -> T1wFit:
+    """Rigid registration by mutual information, refined on the white-matter boundary where that is credible.
+
+    Parameters
+    ----------
+    b0, affine, mask
+        Bias-corrected b0 and its rough brain mask.
+    brain, dseg, t1w_affine
+        Skull-stripped T1w and its tissues (1 GM, 2 WM, 3 CSF).
+    seed : int
+    sloppy : bool
+        Coarse, for tests.
+    """
+    wide = ndimage.distance_transform_edt(~mask, sampling=tuple(voxel_sizes(affine))) <= _RIM_MM
+    start = coregistration.register_mutual_information(b0, affine, wide, brain, t1w_affine, seed=seed, sloppy=sloppy)
+    boundary = coregistration.WhiteMatterBoundary.from_segmentation(dseg, t1w_affine, seed=seed)
+    quality: dict[str, Any] = {"method": "mutual information (rigid)", "boundary_points": len(boundary)}
+    matrix = start
+    if len(boundary) < coregistration.MIN_BOUNDARY_POINTS:
+        quality["note"] = f"only {len(boundary)} points on the grey-white boundary: not refined"
+    else:
+        refined, report = coregistration.refine_by_boundary(b0, affine, boundary, start, sloppy=sloppy)
+        quality |= {f"boundary_{name}": value for name, value in report.items()}
+        if coregistration.refinement_is_credible(report):
+            matrix = refined
+            quality["method"] = "mutual information, then boundary-based (rigid)"
+        else:
+            quality["note"] = "the boundary-based refinement was not credible: mutual information kept"
+        contrast = coregistration.boundary_contrast(b0, affine, boundary, np.linalg.inv(matrix))
+        if np.isfinite(contrast).any():
+            quality["grey_white_contrast_percent"] = -float(np.nanmedian(contrast))
+            quality["boundary_in_order"] = float((contrast[np.isfinite(contrast)] < 0).mean())
+    points = grid_points(b0.shape, affine, mask)
+    for name, candidate in (("before", np.eye(4)), ("mutual_information", start), ("after", matrix)):
+        values = sample(brain, t1w_affine, apply_matrix(candidate, points))
+        quality[f"nmi_{name}"] = coregistration.normalised_mutual_information(b0[mask], values)
+    quality["t1w_brain_in_field_of_view"] = coregistration.overlap_fraction(
+        b0.shape, matrix @ affine, brain > 0, t1w_affine
+    )
+    return T1wFit(matrix, quality)
+
+
+def as_t1w(b0: NDArray[Any], mask: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """Turn the contrast of a b0 image around: white matter bright, fluid dark, nothing outside the brain.
+
+    After Bhushan et al. (2015, doi:10.1016/j.neuroimage.2015.03.050); only the order of the tissues matters here.
+    """
+    low, high = np.percentile(b0[mask], [2, 95])
+    turned = np.clip((high - b0) / max(float(high - low), 1e-12), 0.02, 1.2)
+    return np.where(mask, 100 * turned, 0).astype(np.float32)
+
+
+@dataclass
+class TemplateFit:
+    """Registration of a DWI without a T1w.
+
+    Attributes
+    ----------
+    matrix : (4, 4) array
+        Point of DWI -> point of the aligned frame; rigid.
+    to_template, from_template : Path
+        Between the aligned frame and the template; composite ITK transforms.
+    quality : dict
+    """
+
+    matrix: FloatArray
+    to_template: Path
+    from_template: Path
+    quality: dict[str, Any]
+
+
+def align_with_template(
+    b0: NDArray[Any],
+    affine: NDArray[Any],
+    mask: NDArray[np.bool_],
+    template: Template,
+    folder: Path,
+    *,
+    align: bool = True,
+    seed: int = 1,
+    sloppy: bool = False,
+) -> TemplateFit:
+    """Turn the head as the template has it, rigidly, and register both nonlinearly from there.
+
+    Parameters
+    ----------
+    b0, affine, mask
+        Bias-corrected b0 and its rough brain mask.
+    template : Template
+    folder : Path
+        Receives the transforms.
+    align : bool
+        False keeps the frame of the series; the transforms start from there.
+    seed : int
+    sloppy : bool
+        Coarse, for tests.
+    """
+    pseudo, straight = _canonical(as_t1w(b0, mask), affine)
+    brain, inside, grid = _template_brain(template)
+    coarse, coarse_affine = volumes.isotropic(pseudo, straight, 4.0)
+    pose = locate_brain(coarse, coarse_affine, brain, inside, grid, sloppy=sloppy)
+    matrix = _rigid_part(pose, grid, inside) if align else np.eye(4)
+    moved = BrainPose(matrix @ pose.matrix, pose.mutual_information, pose.scale)
+    found = normalisation.register_brain(
+        pseudo, matrix @ straight, brain, inside, grid, moved, folder, seed=seed, sloppy=sloppy
+    )
+    warped = normalisation.apply(pseudo, matrix @ straight, brain.shape, grid, [found.to_template])
+    linear = normalisation.apply(pseudo, matrix @ straight, brain.shape, grid, [found.affine])
+    nmi = volumes.normalised_mutual_information
+    covered = normalisation.apply(
+        (pseudo > 0).astype(np.float32), matrix @ straight, brain.shape, grid, [found.to_template]
+    )
+    scale = np.linalg.svd(read_itk_affine(found.affine)[:3, :3])[1]
+    quality = {
+        "method": "b0 with its contrast turned around to the T1w template (affine, SyN)",
+        "nmi_before": float(nmi(linear[inside], brain[inside])),
+        "nmi_after": float(nmi(warped[inside], brain[inside])),
+        "mask_overlap_with_template": volumes.dice(covered > 0.5, inside),
+        "scale": [float(value) for value in scale],
+    }
+    return TemplateFit(matrix, found.to_template, found.from_template, quality)
+
+
+def _canonical(data: NDArray[Any], affine: NDArray[Any]) -> tuple[NDArray[np.float32], FloatArray]:
+    image: Any = nib.as_closest_canonical(nib.Nifti1Image(np.asarray(data, np.float32), affine))
+    return np.asarray(image.dataobj, np.float32), np.asarray(image.affine, float)
+
+
+def _template_brain(template: Template) -> tuple[NDArray[np.float32], NDArray[np.bool_], FloatArray]:
+    image: Any = nib.as_closest_canonical(nib.load(template.t1w))
+    mask: Any = nib.as_closest_canonical(nib.load(template.mask))
+    inside = ndimage.binary_fill_holes(np.asarray(mask.dataobj) > 0.5)
+    brain = np.where(inside, np.nan_to_num(np.asarray(image.dataobj, np.float32)), 0)
+    return np.asarray(brain, np.float32), np.asarray(inside), np.asarray(image.affine, float)
+
+
+def _rigid_part(pose: BrainPose, grid: FloatArray, inside: NDArray[np.bool_]) -> FloatArray:
+    """Rigid matrix, DWI to template, that turns the head upright and puts the middle of the brain in its place."""
+    left, _, right = np.linalg.svd(pose.matrix[:3, :3])
+    middle = apply_matrix(grid, np.argwhere(inside).mean(axis=0)[None])[0]
+    there = apply_matrix(pose.matrix, middle[None])[0]
+    matrix = np.eye(4)
+    matrix[:3, :3] = (left @ right).T
+    matrix[:3, 3] = middle - matrix[:3, :3] @ there
+    return matrix
