@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from bids_ai.dynamics.base import Dynamics, Value, stack_variables
+from bids_ai.dynamics.base import Dynamics, Value
 from bids_ai.dynamics.integrate import Snapshot, Trajectory, integrate
 from bids_ai.dynamics.jansen_rit import JansenRit
 from bids_ai.errors import InputError
@@ -144,8 +144,8 @@ class MixedColumns(Dynamics):
         return state.unflatten(-1, (JansenRit.n_variables, 2)).movedim(-2, -1)
 
     def _flat(self, state: Tensor) -> Tensor:
-        """State as (..., n_regions, 12)."""
-        return stack_variables(*(kind for variable in state.unbind(-1) for kind in variable.unbind(-1)))
+        """State as (..., n_regions, 12), in memory one variable after the other (`stack_variables`)."""
+        return state.movedim((-1, -2), (0, 1)).flatten(0, 1).movedim(0, -1)
 
 
 class Network:

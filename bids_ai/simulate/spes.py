@@ -34,23 +34,26 @@ DISCHARGE_S, DISCHARGE = 0.004, 0.01
 SWITCHED_UV, SWITCHED_S = 6000.0, 0.12
 #: Artefacts are made at this multiple of the sampling rate, then filtered as the amplifier does.
 _OVERSAMPLING = 40
-#: Time before the first pulse and after the response to the last; between sites, when the cables are moved, s.
-LEAD_S = 2.0
-PAUSE_S = 2.0
 
 
 @dataclass(frozen=True)
 class SpesSize:
-    """Stimulated sites, of these in white matter only, and the interval between pulses: mean and jitter, s."""
+    """Stimulated sites, of these in white matter only, and times in seconds.
+
+    Between pulses `interval_s`, more or less by up to `jitter_s`; `pause_s` more between sites, when cables are moved;
+    before the first pulse and after the last `lead_s`.
+    """
 
     n_sites: int
     n_white: int
     interval_s: float
     jitter_s: float
+    pause_s: float = 2.0
+    lead_s: float = 2.0
 
 
 SPES_SIZES = {
-    "tiny": SpesSize(4, 1, 1.0, 0.1),
+    "tiny": SpesSize(4, 1, 1.0, 0.1, pause_s=0.2, lead_s=1.0),
     "small": SpesSize(15, 3, 3.2, 0.15),
     "full": SpesSize(40, 8, 5.0, 0.5),
 }
@@ -114,14 +117,14 @@ def plan_spes(contacts: Implantation, montage: Montage, rng: np.random.Generator
     wanted = SPES_SIZES[size]
     sites = _choose_sites(contacts, montage, wanted, rng)
     gaps = wanted.interval_s + wanted.jitter_s * rng.uniform(-1.0, 1.0, (len(sites), 2 * PULSES_PER_POLARITY))
-    gaps[0, 0], gaps[1:, 0] = LEAD_S, gaps[1:, 0] + PAUSE_S
+    gaps[0, 0], gaps[1:, 0] = wanted.lead_s, gaps[1:, 0] + wanted.pause_s
     # On the grid of the network, so that every sampling rate that is a multiple sees the pulse at a sample.
     onsets = np.rint(np.cumsum(gaps.ravel()) * NETWORK_HZ) / NETWORK_HZ
     site = np.repeat(np.arange(len(sites)), 2 * PULSES_PER_POLARITY)
     pairs = sites[site]
     reversed_ = np.tile(np.arange(2 * PULSES_PER_POLARITY) >= PULSES_PER_POLARITY, len(sites))
     pairs[reversed_] = pairs[reversed_, ::-1]
-    return SpesPlan(sites, onsets, site, pairs, CURRENT_A, float(np.ceil(onsets[-1] + LEAD_S)))
+    return SpesPlan(sites, onsets, site, pairs, CURRENT_A, float(np.ceil(onsets[-1] + wanted.lead_s)))
 
 
 def site_doses(patient: Patient, contacts: Implantation, sites: NDArray[np.intp], current_a: float) -> Array:
