@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -146,7 +146,7 @@ def write_ieeg(
 
     activity = stimulated_activity(network[0], plan, doses, own("spes"), network[1])
     noise = Surroundings(implanted.contacts, implanted.montage, wanted.sampling_hz, own("spes", "surroundings"))
-    current = list(artefacts(implanted.contacts, plan, wanted.sampling_hz, own("artefacts")))
+    current = artefacts(implanted.contacts, plan, wanted.sampling_hz, own("artefacts"))
     pieces = recorded(implanted, activity, noise, wanted.sampling_hz, current)
     _write_recording(where, f"{stem}_task-spes", implanted, pieces, wanted.sampling_hz, stimulation=plan)
     rows = events.rows(plan, implanted.contacts.names, wanted.sampling_hz)
@@ -163,7 +163,7 @@ def recorded(
     activity: Array,
     surroundings: Surroundings,
     sampling_hz: float,
-    current: list[tuple[int, Array]] | None = None,
+    current: Iterable[tuple[int, Array]] = (),
 ) -> Iterator[NDArray[np.int16]]:
     """What the amplifier gives of the activity of regions, piece by piece.
 
@@ -174,8 +174,8 @@ def recorded(
         mV at `NETWORK_HZ`.
     surroundings : Surroundings
     sampling_hz : float
-    current : list of (int, array), optional
-        Artefacts: first sample and microvolts (`artefacts`).
+    current : iterable of (int, array)
+        Artefacts in order: first sample and microvolts (`artefacts`).
 
     Yields
     ------
@@ -185,23 +185,37 @@ def recorded(
     step = round(_PIECE_S * NETWORK_HZ)
     # The interpolation looks to both sides.
     margin = 32 if factor > 1 else 0
-    amplifier = Amplifier(implanted.montage, sampling_hz)
+    amplifier, spikes = Amplifier(implanted.montage, sampling_hz), _Spikes(current)
     for first in range(0, len(activity), step):
         begin, end = max(first - margin, 0), min(first + step, len(activity))
         potentials = activity[begin : end + margin] @ implanted.gains.T
         skip = (first - begin) * factor
         piece = upsampled(potentials, factor)[skip : skip + (end - first) * factor]
         piece = piece + surroundings.next(len(piece))
-        _add(piece, first * factor, current or [])
+        spikes.add_to(piece, first * factor)
         yield amplifier.next(piece)
 
 
-def _add(piece: Array, start: int, current: list[tuple[int, Array]]) -> None:
-    """Add the parts of artefacts that fall into a piece that starts at a sample of the recording."""
-    for onset, potentials in current:
-        first, last = max(onset, start), min(onset + len(potentials), start + len(piece))
-        if first < last:
-            piece[first - start : last - start] += potentials[first - onset : last - onset]
+class _Spikes:
+    """Artefacts that are made when their piece of the record comes, and kept until they are over."""
+
+    def __init__(self, current: Iterable[tuple[int, Array]]) -> None:
+        self.coming = iter(current)
+        self.present: list[tuple[int, Array]] = []
+
+    def add_to(self, piece: Array, start: int) -> None:
+        """Add what falls into a piece that starts at a sample of the record; pieces follow each other."""
+        end = start + len(piece)
+        while not self.present or self.present[-1][0] < end:
+            following = next(self.coming, None)
+            if following is None:
+                break
+            self.present.append(following)
+        for onset, potentials in self.present:
+            first, last = max(onset, start), min(onset + len(potentials), end)
+            if first < last:
+                piece[first - start : last - start] += potentials[first - onset : last - onset]
+        self.present = [(onset, part) for onset, part in self.present if onset + len(part) > end]
 
 
 def _implanted(
