@@ -49,6 +49,7 @@ def write_eeg(
     size: str = "small",
     session: str | None = None,
     mark_bad: bool = False,
+    head: EegHead | None = None,
 ) -> Path:
     """Write a resting EEG of 64 channels with closed and open eyes, and its truth.
 
@@ -67,6 +68,8 @@ def write_eeg(
     session : str, optional
     mark_bad : bool
         Say in ``channels.tsv`` which channel is bad; by default that is left to who reads it.
+    head : EegHead, optional
+        Of this patient, seed and size (`eeg_head`), where several sessions share it; made by default.
 
     Returns
     -------
@@ -79,7 +82,7 @@ def write_eeg(
         When there is no such size.
     """
     plan = eeg_size(size)
-    head = eeg_head(patient, seed, plan)
+    head = head or eeg_head(patient, seed, plan)
     recording = record_eeg(patient, head, seed, plan, session=session)
     where = root / folder(patient.subject, session, "eeg")
     stem = entities(patient.subject, session)

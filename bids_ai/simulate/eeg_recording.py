@@ -166,7 +166,7 @@ def record_eeg(
 
     n_times = round(size.duration_s * size.sampling_hz)
     clock = Clock(n_times, size.sampling_hz, rhythm.eye_blocks(size.duration_s, size.block_s))
-    activity = _activity(patient, seed, size, own("rest"))
+    activity = network_activity(patient, seed, size, own("rest"))
     gain = rhythm.posterior_gain(clock.blocks, n_times, size.sampling_hz)
     emission = rhythm.emission(activity, gain, head.field.sheet.region_mm2, size.sampling_hz)
     brain = emission.potential_uv(head.field, head.posterior)
@@ -200,7 +200,7 @@ def amplified(series_uv: Array, sampling_hz: float) -> Array:
     return passed
 
 
-def _activity(patient: Patient, seed: int, size: EegSize, rng: np.random.Generator) -> Array:
+def network_activity(patient: Patient, seed: int, size: EegSize, rng: np.random.Generator) -> Array:
     """Activity of the network, mV; silent where the cortex is gone."""
     columns = regional_columns(
         patient.n_regions,
