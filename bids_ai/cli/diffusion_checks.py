@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from bids_ai.config import Config
 
 
+#: A tensor has six numbers.
+MIN_DIRECTIONS = 6
+
+
 def check_diffusions(found: list[Diffusion], anatomies: set[str]) -> tuple[list[Diffusion], list[Skipped]]:
     """Leave out what cannot be worked on.
 
@@ -49,9 +53,11 @@ def _fault(entry: Diffusion) -> str | None:
         return fault
     image: Any = nib.load(entry.source)
     try:
-        read_gradients(Path(entry.bval), Path(entry.bvec), image.shape[3])
+        table = read_gradients(Path(entry.bval), Path(entry.bvec), image.shape[3])
     except InputError as error:
         return str(error)
+    if table.n_directions < MIN_DIRECTIONS:
+        return f"{table.n_directions} distinct directions; at least {MIN_DIRECTIONS} are needed to tell where fibres go"
     return None
 
 

@@ -23,8 +23,11 @@ from bids_ai.stages.records import Record
 STAGES = (
     "anat_preprocess",
     "bold_preprocess",
+    "dwi_preprocess",
+    "tractography",
     "atlas",
     "region_timeseries",
+    "structural_connectivity",
     "functional_connectivity",
     "surrogate_fit",
     "surrogate",

@@ -1,4 +1,4 @@
-"""What several stages read: an atlas, a node table, region series."""
+"""What several stages read: an atlas, a node table, region series, a structural connectivity."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from bids_ai.bids.tables import check_names, read_table, read_timeseries
+from bids_ai.bids.index import Fit
+from bids_ai.bids.tables import check_names, read_relmat, read_table, read_timeseries
 from bids_ai.stages.context import Context
 
 if TYPE_CHECKING:
@@ -42,3 +43,38 @@ def read_series(context: Context, series: str, atlas: str) -> tuple[np.ndarray, 
     nodes = read_nodes(context, atlas)
     check_names([str(name) for name in nodes["name"]], names, Path(path).name)
     return values, nodes
+
+
+def read_structural(context: Context, fit: Fit, atlas: str, names: list[str]) -> np.ndarray | None:
+    """Structural connectivity that a fit may use, or None where there is none.
+
+    Parameters
+    ----------
+    context : Context
+    fit : Fit
+    atlas : str
+        Label.
+    names : list of str
+        Of the regions, as the signals have them.
+
+    Returns
+    -------
+    (n_regions, n_regions) array or None
+        Rows and columns of regions of which the images say nothing are filled with the mean of the others: as a prior
+        of coupling this favours no edge, where 0 would speak against all of them.
+
+    Raises
+    ------
+    InputError
+        If the names differ from those of the signals.
+    """
+    path = context.structural_of(fit, atlas)
+    if path is None:
+        return None
+    matrix, found = read_relmat(path)
+    check_names(names, found, path.name)
+    np.fill_diagonal(matrix, np.nan)
+    known = np.isfinite(matrix)
+    if not (matrix[known] > 0).any():
+        return None
+    return np.where(known, matrix, matrix[known].mean())

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from bids_ai.bids.files import read_json
 from bids_ai.bids.index import Recording
-from bids_ai.bids.names import sidecar
 from bids_ai.stages.context import Context
-from bids_ai.stages.sidecars import versions
-
-Step = dict[str, Any]
+from bids_ai.stages.methods_diffusion import diffusion_steps
+from bids_ai.stages.steps import Step, read_sidecar, step, tool, tool_version
 
 #: Word in the label of an atlas -> sentence of the methods text about it.
 _ATLASES = {
@@ -51,13 +48,16 @@ def steps_of(context: Context, subjects: list[str]) -> list[Step]:
         As `bids_ai.report.methods.methods_text` takes them.
     """
     steps = [
-        _step("bids_ai", "bids-ai", seed=context.config.random_seed),
-        _tool("snakemake"),
-        _tool("pybids"),
+        step("bids_ai", "bids-ai", seed=context.config.random_seed),
+        tool("snakemake"),
+        tool("pybids"),
     ]
     for anatomy in context.index.anatomies:
         if anatomy.subject in subjects:
             steps += _anat(context, anatomy.item)
+    for entry in context.index.diffusions:
+        if entry.subject in subjects:
+            steps += diffusion_steps(context, entry)
     for recording in context.index.recordings:
         if recording.subject in subjects:
             steps += _func(context, recording)
@@ -71,24 +71,6 @@ def steps_of(context: Context, subjects: list[str]) -> list[Step]:
     return steps
 
 
-def read_sidecar(path: Path) -> dict[str, Any] | None:
-    """Sidecar of a derivative, or None where there is none."""
-    beside = sidecar(path)
-    if not path.is_file() or not beside.is_file():
-        return None
-    content: dict[str, Any] = read_json(beside)
-    return content
-
-
-def _step(name: str, package: str | None = None, **parameters: Any) -> Step:
-    step: Step = {"step": name, "parameters": {key: value for key, value in parameters.items() if value is not None}}
-    return step | (_tool(package) if package else {}) | {"step": name}
-
-
-def _tool(package: str) -> Step:
-    return {"step": "bids_ai", "tool": package, "version": versions(package)[package]}
-
-
 def _anat(context: Context, item: str) -> list[Step]:
     meta = read_sidecar(context.names.path("t1w", anat=item))
     if meta is None:
@@ -98,14 +80,14 @@ def _anat(context: Context, item: str) -> list[Step]:
     kinds = {"none": "brain_extraction_none", "template": "brain_extraction_template"}
     extraction = next((step for word, step in kinds.items() if word in method), "brain_extraction_deformable")
     steps = [
-        _step("nipype", "nipype"),
-        _step("bias_field", "antspyx"),
-        _step(extraction, details=quality.get("skullstrip_details")),
-        _step("tissue_segmentation"),
-        _step("normalisation", template=context.index.space),
+        step("nipype", "nipype"),
+        step("bias_field", "antspyx"),
+        step(extraction, details=quality.get("skullstrip_details")),
+        step("tissue_segmentation"),
+        step("normalisation", template=context.index.space),
     ]
     if context.config.anat.template.t1w is None:
-        steps.append(_step("template_mni152", "nilearn"))
+        steps.append(step("template_mni152", "nilearn"))
     return steps
 
 
@@ -113,34 +95,25 @@ def _func(context: Context, recording: Recording) -> list[Step]:
     if recording.engine != "builtin":
         names = {"fmriprep": "fmriprep_derivatives", "timeseries": "xcpd_derivatives"}
         tool = {"fmriprep": "fmriprep", "timeseries": "xcpd"}[recording.engine]
-        version = _version_of(context.index.derivatives.get(tool))
-        return [_step(names[recording.engine], derivatives_version=version)]
+        version = tool_version(context.index.derivatives.get(tool))
+        return [step(names[recording.engine], derivatives_version=version)]
     meta = read_sidecar(context.names.path("bold", bold=recording.item))
     if meta is None:
         return []
     quality = meta.get("QualityControl", {})
     coregistration = str(quality.get("coregistration", ""))
     steps = [
-        _step("head_motion"),
-        _step("coregistration_bbr") if "boundary" in coregistration else _step("coregistration", method=coregistration),
-        _step("resampling", space=context.index.space, resolution_mm=quality.get("resolution_mm")),
-        _step("framewise_displacement"),
-        _step("dvars"),
+        step("head_motion"),
+        step("coregistration_bbr") if "boundary" in coregistration else step("coregistration", method=coregistration),
+        step("resampling", space=context.index.space, resolution_mm=quality.get("resolution_mm")),
+        step("framewise_displacement"),
+        step("dvars"),
     ]
     if quality.get("slice_timing") == "corrected":
-        steps.append(_step("slice_timing", reference="the middle of the acquisition of a volume"))
+        steps.append(step("slice_timing", reference="the middle of the acquisition of a volume"))
     if quality.get("dummy_scans"):
-        steps.append(_step("dummy_scans", n_dummy=quality["dummy_scans"]))
+        steps.append(step("dummy_scans", n_dummy=quality["dummy_scans"]))
     return steps
-
-
-def _version_of(folder: str | None) -> str | None:
-    """Version of the tool that made a derivative dataset, as its description says."""
-    try:
-        tools = read_json(Path(folder or "") / "dataset_description.json").get("GeneratedBy", [])
-        return str(tools[0].get("Version")) if tools and tools[0].get("Version") else None
-    except (OSError, ValueError, AttributeError):
-        return None
 
 
 def _series(context: Context, recording: Recording, atlas: str) -> list[Step]:
@@ -153,17 +126,17 @@ def _series(context: Context, recording: Recording, atlas: str) -> list[Step]:
     if recording.engine != "timeseries":
         steps += _denoising(context, meta)
         steps.append(
-            _step(
+            step(
                 "parcellation",
                 atlas=atlas,
                 n_regions=_count(context, atlas),
                 min_coverage_percent=f"{100 * settings.parcellation.min_coverage:g}",
             )
         )
-        steps += [_step(step) for word, step in _ATLASES.items() if word in atlas.lower()]
+        steps += [step(step) for word, step in _ATLASES.items() if word in atlas.lower()]
     if context.names.path("pearson", **holes).is_file():
         shrinkage = settings.functional_connectivity.shrinkage.replace("-", "_")
-        steps += [_step("pearson"), _step(f"partial_{shrinkage}", "scikit-learn"), _step("effective_sample_size")]
+        steps += [step("pearson"), step(f"partial_{shrinkage}", "scikit-learn"), step("effective_sample_size")]
     return steps
 
 
@@ -183,15 +156,15 @@ def _denoising(context: Context, meta: dict[str, Any]) -> list[Step]:
         "36p": ["confounds_36p"],
     }
     components = sum(name.startswith("a_comp_cor") for name in regressors)
-    steps = [_step(name, n_components=components) for name in kinds.get(settings.confounds, [])]
+    steps = [step(name, n_components=components) for name in kinds.get(settings.confounds, [])]
     if settings.global_signal and settings.confounds != "36p":
-        steps.append(_step("global_signal"))
+        steps.append(step("global_signal"))
     if any(name.startswith("task: ") for name in regressors):
-        steps.append(_step("task_regression"))
+        steps.append(step("task_regression"))
     if settings.high_pass_hz:
-        steps.append(_step("high_pass", cutoff_hz=settings.high_pass_hz))
+        steps.append(step("high_pass", cutoff_hz=settings.high_pass_hz))
     if settings.fd_threshold_mm:
-        steps.append(_step("censoring", fd_threshold_mm=settings.fd_threshold_mm))
+        steps.append(step("censoring", fd_threshold_mm=settings.fd_threshold_mm))
     return steps
 
 
@@ -209,8 +182,8 @@ def _fit(context: Context, holes: dict[str, str]) -> list[Step]:
     ec = read_sidecar(context.names.path("ec", model=context.model, **holes))
     if ec is not None:
         kind = "perturbation_neural" if "neural" in str(ec.get("PushActsOn", "")) else "perturbation"
-        steps.append(_step(kind, push_sd=ec.get("PushSize"), horizon_s=ec.get("HorizonSeconds")))
-        steps.append(_step("jacobian"))
+        steps.append(step(kind, push_sd=ec.get("PushSize"), horizon_s=ec.get("HorizonSeconds")))
+        steps.append(step("jacobian"))
     return steps
 
 
@@ -229,6 +202,6 @@ def model_steps(family: str, requested: str, n_members: int, order_max: int, hel
         ``evaluation["heldout"]`` of the fit.
     """
     compared = ", ".join(str(row["family"]) for row in heldout.get("families") or []) or None
-    steps = [_step("auto", families=compared)] if requested == "auto" else []
-    steps += [_step(family.replace("-", "_"), "torch", order_max=order_max), _step("surrogate_gate")]
-    return [*steps, _step("ensemble", n_members=n_members)] if n_members > 1 else steps
+    steps = [step("auto", families=compared)] if requested == "auto" else []
+    steps += [step(family.replace("-", "_"), "torch", order_max=order_max), step("surrogate_gate")]
+    return [*steps, step("ensemble", n_members=n_members)] if n_members > 1 else steps

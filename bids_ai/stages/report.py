@@ -111,6 +111,8 @@ def _log_item(failure: Failure) -> str:
     model = f"_model-{w['model']}" if "model" in w else ""
     if "batch" in w:
         return f"{w['atlas']}{model}_batch-{w['batch']}"
+    if "dwi" in w and "atlas" in w:
+        return f"{w['dwi']}_{w['atlas']}"
     if "series" in w:
         return f"{w['series']}_{w['atlas']}{model}{w.get('pool', '')}"
     return next(iter(w.values()), failure.stage)

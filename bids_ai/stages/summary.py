@@ -11,9 +11,10 @@ from bids_ai.bids.index import Index, Recording
 from bids_ai.bids.tables import read_table
 from bids_ai.report.model import InputFile, Notice, RecordingSummary, Summary, SummaryRow, Table
 from bids_ai.report.surrogate_tables import families_table
+from bids_ai.stages import summary_diffusion as diffusion
 from bids_ai.stages.context import Context
-from bids_ai.stages.methods import read_sidecar
 from bids_ai.stages.records import Failure
+from bids_ai.stages.steps import read_sidecar
 
 _ENGINES = {
     "builtin": "preprocessed here",
@@ -39,8 +40,12 @@ def summarise(context: Context, subject: str, failed: list[Failure]) -> Summary:
     return Summary(
         dataset=index.dataset_name,
         rows=_subject_rows(context, subject),
-        recordings=[_recording(context, entry, failed) for entry in recordings] + _skipped(index, subject),
-        inputs=_inputs(index, subject),
+        recordings=[
+            *(_recording(context, entry, failed) for entry in recordings),
+            *(diffusion.summarise_series(context, entry, failed) for entry in diffusion.series_of(context, subject)),
+            *_skipped(index, subject),
+        ],
+        inputs=_inputs(context, subject),
         warnings=_warnings(context, subject, recordings),
         tables=[table for entry in recordings for table in (*_tables(context, entry), *_family_tables(context, entry))],
     )
@@ -172,7 +177,8 @@ def _skipped(index: Index, subject: str) -> list[RecordingSummary]:
     return [RecordingSummary(entry.what, "skipped", entry.reason) for entry in entries]
 
 
-def _inputs(index: Index, subject: str) -> list[InputFile]:
+def _inputs(context: Context, subject: str) -> list[InputFile]:
+    index = context.index
     root = Path(index.bids_dir)
 
     def relative(path: str) -> str:
@@ -195,6 +201,8 @@ def _inputs(index: Index, subject: str) -> list[InputFile]:
                 found.append(InputFile(relative(getattr(entry, what)), what, recording=name))
         reason = "field maps, other echoes and other spaces are not used"
         found += [InputFile(item, "other", used=False, reason=reason, recording=name) for item in entry.unused]
+    for series in diffusion.series_of(context, subject):
+        found += diffusion.input_files(series, root)
     for skipped in index.skipped:
         if skipped.subject == subject:
             found.append(InputFile(skipped.what, used=False, reason=skipped.reason))
@@ -215,6 +223,8 @@ def _warnings(context: Context, subject: str, recordings: list[Recording]) -> li
         for atlas in context.index.atlases:
             if context.index.applies(entry, atlas):
                 found += _series_warnings(context, entry, atlas.label, name)
+    for series in diffusion.series_of(context, subject):
+        found += diffusion.notices(context, series)
     return list(dict.fromkeys(found))
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bids_ai.bids.files import copy, read_json, write_json
+from bids_ai.bids.index import Fit
 from bids_ai.stages.context import Context
 from bids_ai.stages.sidecars import atlas_identity, sources, versions
 from bids_ai.stages.surrogate_fit import batch_folder
@@ -29,13 +30,21 @@ def run(context: Context, series: str, atlas: str, model: str, pool: str = "") -
     else:
         _write_empty(weights)
     inputs = [context.names.path("timeseries", series=name, atlas=atlas) for name in fit.recordings]
+    structural = context.structural_of(fit, atlas)
     description = {
-        "Sources": sources(context, *inputs),
+        "Sources": sources(context, *inputs, structural),
+        "StructuralConnectivity": _structural_words(context, fit, structural),
         "RandomSeed": context.config.random_seed,
         "PackageVersions": versions("torch", "numpy"),
     }
     path = context.names.path("surrogate", series=series, atlas=atlas, model=model, pool=pool)
     write_json(path, result | description | atlas_identity(context, atlas))
+
+
+def _structural_words(context: Context, fit: Fit, path: Path | None) -> str:
+    if path is None:
+        return "none"
+    return "of the group" if context.index.structural_source(fit) is None else "of the subject"
 
 
 def load_surrogate(context: Context, **holes: str) -> tuple[FittedSurrogate | None, dict[str, Any]]:

@@ -9,7 +9,7 @@ from bids_ai.bids.files import write_json
 from bids_ai.bids.index import Fit
 from bids_ai.errors import InputError
 from bids_ai.stages.context import Context
-from bids_ai.stages.inputs import read_series
+from bids_ai.stages.inputs import read_series, read_structural
 
 if TYPE_CHECKING:
     from bids_ai.surrogate.recording import Recording
@@ -57,11 +57,13 @@ def _recording(context: Context, fit: Fit, atlas: str) -> Recording:
 
     tables = [read_series(context, series, atlas) for series in fit.recordings]
     nodes = tables[0][1]  # the same in all: each was checked against the node table of the atlas
+    regions = [str(name) for name in nodes["name"]]
     tr = context.index.recording(fit.recordings[0], fit.atlas).tr
     assert tr is not None
     return Recording(
         name=fit.name,
         runs=tuple(values for values, _ in tables),
         tr=tr,
-        regions=tuple(str(name) for name in nodes["name"]),
+        regions=tuple(regions),
+        structural=read_structural(context, fit, atlas, regions),
     )

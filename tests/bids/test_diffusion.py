@@ -9,7 +9,10 @@ from tests.conftest import write_tree
 
 SERIES = (8, 8, 8, 10)
 BVAL = "0 " + " ".join(["1000"] * 9)
-BVEC = "\n".join([" ".join(["0"] + [str(value)] * 9) for value in (1, 0, 0)])
+DIRECTIONS = np.random.default_rng(0).standard_normal((3, 9))
+BVEC = "\n".join(
+    "0 " + " ".join(f"{value:.6f}" for value in row) for row in DIRECTIONS / np.linalg.norm(DIRECTIONS, axis=0)
+)
 TABLE = {".bval": BVAL, ".bvec": BVEC}
 
 

@@ -3,6 +3,7 @@
 import re
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
 from bids_ai.bids.files import read_json
@@ -46,6 +47,29 @@ def test_ragged_subjects_two_tasks_two_atlases(planned, empty_dataset, small_atl
     data = empty_dataset(5, 2, 2, True, tasks=("nback", "rest"))
     expected = jobs(anat=4, bold=bold, fits=bold + pooled, atlases=2, batches=2)
     assert planned(data, "--atlases", "EqualVolume:20", small_atlas) == expected
+
+
+def dwi_files(label: str) -> dict[str, object]:
+    stem = f"sub-{label}/dwi/sub-{label}_dwi"
+    directions = np.random.default_rng(0).standard_normal((3, 9))
+    rows = directions / np.linalg.norm(directions, axis=0)
+    bvec = "\n".join("0 " + " ".join(f"{value:.6f}" for value in row) for row in rows)
+    return {f"{stem}.nii.gz": (8, 8, 8, 10), f"{stem}.bval": "0 " + "1000 " * 9, f"{stem}.bvec": bvec}
+
+
+@workflow
+def test_dwi_of_some_subjects(planned, make_dataset, small_atlas):
+    """All; no DWI; DWI alone."""
+    data = make_dataset(subject_files("01") | dwi_files("01") | subject_files("02") | dwi_files("03"))
+    expected = jobs(anat=2, bold=2, fits=2, atlases=2)
+    expected |= {"dwi_preprocess": 2, "tractography": 2, "structural_connectivity": 4}
+    assert planned(data, "--atlases", "EqualVolume:20", small_atlas) == expected
+    # The models are given the structural connectivity: it is made for them too, unless it is not wanted.
+    only = ("--stages", "surrogate", "--atlases", small_atlas)
+    counts = planned(data, *only)
+    assert (counts["structural_connectivity"], counts["surrogate_fit"]) == (1, 1)
+    assert "functional_connectivity" not in counts
+    assert "dwi_preprocess" not in planned(data, "--skip", "dwi", "sc")
 
 
 @workflow
@@ -161,7 +185,7 @@ def plan(indexed) -> Plan:
 
 def test_targets_by_stage(plan):
     counts = {stage: len(plan.targets(stage)) for stage in STAGES}
-    assert counts == {"anat": 2, "func": 4, "timeseries": 4, "fc": 4, "surrogate": 6, "ec": 6}
+    assert counts == {"anat": 2, "dwi": 0, "sc": 0, "func": 4, "timeseries": 4, "fc": 4, "surrogate": 6, "ec": 6}
     assert len(plan.targets()) == 26
     assert plan.targets("fc,anat") == plan.targets("anat") + plan.targets("fc")
     assert plan.targets("anat")[0].endswith(

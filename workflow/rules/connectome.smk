@@ -1,3 +1,25 @@
+rule structural_connectivity:
+    input:
+        streamlines=plan.tractogram,
+        nodes=plan.name("atlas_table"),
+    output:
+        weight=plan.name("sc_weight"),
+        streamline_count=plan.name("sc_count"),
+        mean_length=plan.name("sc_length"),
+        mean_fa=plan.name("sc_fa"),
+        parcellation=plan.name("dwi_parcellation"),
+    log:
+        plan.log("structural_connectivity", "{dwi}_{atlas}"),
+    resources:
+        mem_mb=plan.memory(base_mb=2500, per_input=4),
+        runtime=30,
+    params:
+        settings=plan.setting("structural_connectivity", "parcellation"),
+    shell:
+        "bids-ai stage structural_connectivity --config {run_config:q}"
+        " --wildcards dwi={wildcards.dwi} atlas={wildcards.atlas} >{log:q} 2>&1"
+
+
 rule functional_connectivity:
     input:
         series=plan.name("timeseries"),

@@ -2,6 +2,7 @@
 rule surrogate_fit:
     input:
         series=plan.series_of_batch,
+        structural=plan.structural_of_batch,
     output:
         fits=directory(plan.batch_folder("{atlas}", "{model}", "{batch}")),
     log:
