@@ -123,7 +123,7 @@ FIGURES: dict[str, str] = {
     "dwi_distortion_figure": "{dwi}_desc-distortion_dwi.svg",
     "fa_figure": "{dwi}_desc-FA_dwimap.svg",
     "orientations_figure": "{dwi}_desc-orientations_dwi.svg",
-    "tractogram_figure": "{dwi}_desc-tractogram_dwi.svg",
+    "tractogram_figure": "{dwi}_desc-tractogram_dwi.png",
     "sc_figure": "{dwi}_{atlas}_stat-sift2sum_relmat.svg",
     "sc_glass_figure": "{dwi}_{atlas}_stat-sift2sum_desc-glassbrain_relmat.svg",
     "sc_length_figure": "{dwi}_{atlas}_stat-sift2sum_desc-distance_relmat.svg",

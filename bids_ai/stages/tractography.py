@@ -119,4 +119,16 @@ def _publish(context: Context, entry: Diffusion, made: Tractogram) -> None:
 
 
 def _figures(context: Context, entry: Diffusion, images: DiffusionImages, made: Tractogram) -> None:
-    """Figures of the orientations and of the streamlines."""
+    from bids_ai.report.figures.tractogram import plot_tractogram
+
+    lines = made.tracking.streamlines
+    plot_tractogram(
+        lines.points,
+        lines.offsets,
+        context.names.figure("tractogram_figure", dwi=entry.images),
+        title="Streamlines",
+        brain=images.mask,
+        affine=images.image.affine,
+        weights=made.fit.weights,
+        seed=context.config.random_seed,
+    )
