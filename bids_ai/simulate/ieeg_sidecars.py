@@ -20,6 +20,7 @@ Array = NDArray[np.floating]
 Row = list[object]
 
 _NONE = "n/a"
+_PLACES = {"GM": "grey matter", "WM": "white matter", "CSF": "fluid", "outside": "no brain"}
 #: What `trial_type` says of a pulse, in all datasets seen.
 PULSE = "electrical_stimulation"
 
@@ -114,6 +115,7 @@ def recording(
         "Instructions": "None: nobody lay in the bed.",
     }
     leads = list(dict.fromkeys(contacts.lead))
+    tissue = _PLACES[contacts.tissue[montage.reference]]
     content: dict[str, object] = {
         **task,
         "SamplingFrequency": sampling_hz,
@@ -124,7 +126,7 @@ def recording(
             "LowpassFilter": {"CutoffFrequency": LOW_PASS * sampling_hz},
         },
         "Manufacturer": "none, simulated",
-        "iEEGReference": f"{contacts.names[montage.reference]}, a contact in white matter",
+        "iEEGReference": f"{contacts.names[montage.reference]}, a contact in {tissue}",
         "iEEGGround": _NONE,
         "iEEGPlacementScheme": "depth leads, orthogonal, " + " and ".join(_sides(contacts)),
         "iEEGElectrodeGroups": "; ".join(f"{lead}: {contacts.lead.count(lead)} contacts" for lead in leads),

@@ -143,8 +143,8 @@ def sewn(takes: Array, edges: NDArray[np.integer], overlap: int) -> Array:
     array, shape (edges[-1], n_channels)
     """
     half = overlap // 2
-    out = np.zeros((int(edges[-1]), takes.shape[2]))
-    rise = np.sin(0.5 * np.pi * (np.arange(2 * half) + 0.5) / max(2 * half, 1))[:, None]
+    out = np.zeros((int(edges[-1]), takes.shape[2]), takes.dtype)
+    rise = np.sin(0.5 * np.pi * (np.arange(2 * half) + 0.5) / max(2 * half, 1))[:, None].astype(takes.dtype)
     for number, take in enumerate(takes):
         first, last = int(edges[number]) - half, int(edges[number + 1]) + half
         piece = take[: last - first].copy()

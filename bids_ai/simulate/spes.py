@@ -59,6 +59,8 @@ SPES_SIZES = {
 }
 #: Sites keep this distance to the reference contact, mm: it would hand on their artefact to every channel.
 REFERENCE_MM = 12.0
+#: Pulses that are simulated side by side: more need memory and are not faster.
+_TAKES_AT_ONCE = 150
 #: Pulses of a site in each polarity.
 PULSES_PER_POLARITY = 5
 
@@ -168,15 +170,18 @@ def stimulated_activity(
     overlap = int(min(0.5 * NETWORK_HZ, 0.25 * np.diff(onsets).min()))
     length = int(np.diff(edges).max()) + overlap
     before = onsets - edges[:-1] + overlap // 2
-    takes = pulse_responses(
-        connectome,
-        doses[plan.site][:, None],
-        before[:, None] / NETWORK_HZ,
-        length / NETWORK_HZ,
-        NETWORK_HZ,
-        rng,
-        columns=columns,
-    )
+    takes = np.zeros((len(plan), length, connectome.n_regions), np.float32)
+    for first in range(0, len(plan), _TAKES_AT_ONCE):
+        group = slice(first, first + _TAKES_AT_ONCE)
+        takes[group] = pulse_responses(
+            connectome,
+            doses[plan.site[group]][:, None],
+            before[group, None] / NETWORK_HZ,
+            length / NETWORK_HZ,
+            NETWORK_HZ,
+            rng,
+            columns=columns,
+        )
     return sewn(takes, edges, overlap)
 
 
@@ -221,17 +226,17 @@ def _choose_sites(
     """Bipoles in the order of the leads: most with grey matter at one contact, some in white matter only."""
     left_out = [montage.reference, *montage.bad]
     pairs = np.array([pair for pair in contacts.pairs if not np.isin(pair, left_out).any()])
-    inside = [all(contacts.tissue[contact] in ("GM", "WM") for contact in pair) for pair in pairs]
+    inside = np.array([all(contacts.tissue[contact] in ("GM", "WM") for contact in pair) for pair in pairs])
     middles = contacts.positions_mm[pairs].mean(axis=1)
     far = np.linalg.norm(middles - contacts.positions_mm[montage.reference], axis=1) > REFERENCE_MM
-    # A lead may be too short to keep away from the reference.
-    usable = np.array(inside) & far if (np.array(inside) & far).sum() >= wanted.n_sites else np.array(inside)
-    pairs = pairs[usable]
+    # Few contacts may not leave enough sites in the brain and away from the reference.
+    choices = (inside & far, inside, np.ones(len(pairs), bool))
+    pairs = pairs[next((usable for usable in choices if usable.sum() >= wanted.n_sites), choices[-1])]
     grey = np.array([any(contacts.tissue[contact] == "GM" for contact in pair) for pair in pairs])
-    n_white = min(wanted.n_white, int((~grey).sum()))
-    n_grey = min(wanted.n_sites - n_white, int(grey.sum()))
+    n_sites = min(wanted.n_sites, len(pairs))
+    n_white = int(np.clip(wanted.n_white, n_sites - grey.sum(), (~grey).sum()))
     chosen = np.r_[
-        rng.choice(np.flatnonzero(grey), n_grey, replace=False),
+        rng.choice(np.flatnonzero(grey), n_sites - n_white, replace=False),
         rng.choice(np.flatnonzero(~grey), n_white, replace=False),
     ]
     return pairs[np.sort(chosen)]

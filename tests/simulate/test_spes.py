@@ -1,5 +1,3 @@
-from dataclasses import replace
-
 import numpy as np
 import pytest
 
@@ -129,8 +127,11 @@ def test_unknown_size_is_refused(contacts, montage):
         plan_spes(contacts, montage, np.random.default_rng(0), size="huge")
 
 
-def test_a_short_lead_may_be_stimulated_near_its_reference(seeg_patient):
-    few = implant(seeg_patient, np.random.default_rng(1), size="tiny")
+@pytest.mark.parametrize("seed", range(12))
+def test_few_contacts_still_give_four_sites(seeg_patient, seed):
+    few = implant(seeg_patient, np.random.default_rng(seed), size="tiny")
     gains = contact_gains(seeg_patient, few.positions_mm)
-    montage = replace(choose_montage(few, gains, np.random.default_rng(2), 1))
-    assert len(plan_spes(few, montage, np.random.default_rng(3), size="tiny").sites) >= 3
+    montage = choose_montage(few, gains, np.random.default_rng(seed), 1)
+    sites = plan_spes(few, montage, np.random.default_rng(seed), size="tiny").sites
+    assert len(sites) == 4
+    assert not np.isin(sites, [montage.reference, *montage.bad]).any()
