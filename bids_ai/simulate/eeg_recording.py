@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -207,8 +207,11 @@ def network_activity(patient: Patient, seed: int, size: EegSize, rng: np.random.
         stream(seed, f"sub-{patient.subject.label}", "columns"),
         centroids_mm=patient.parcels.centroids_mm,
     )
-    activity = rest_activity(patient.connectome, size.duration_s, size.sampling_hz, rng, columns=columns)
-    activity[:, patient.silent] = 0.0
+    gone = patient.silent
+    weights = np.where(gone[:, None] | gone, 0.0, patient.connectome.weights)
+    rest = replace(patient.connectome, weights=weights)
+    activity = rest_activity(rest, size.duration_s, size.sampling_hz, rng, columns=columns)
+    activity[:, gone] = 0.0
     return activity
 
 

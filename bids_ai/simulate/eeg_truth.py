@@ -63,7 +63,6 @@ def write_series(folder: Path, stem: str, head: EegHead, recording: EegRecording
     _save(
         path,
         activity=recording.activity_mv,
-        emitted=emitted.everywhere + share * emitted.posterior,
         emitted_everywhere=emitted.everywhere,
         emitted_posterior=emitted.posterior,
     )
@@ -72,8 +71,9 @@ def write_series(folder: Path, stem: str, head: EegHead, recording: EegRecording
         {
             "Description": (
                 "Series of regions in columns. activity: network of Jansen-Rit columns, mV from the working point. "
-                "emitted: mean dipole moment density of the region, nAm/mm2, that its patches have in common. The EEG "
-                "of the network is emitted_everywhere @ leadfield + emitted_posterior @ desc-posterior_leadfield."
+                "emitted_*: dipole moment density that the patches of a region have in common, nAm/mm2; its mean over "
+                "a region is emitted_everywhere + PosteriorShare * emitted_posterior. The EEG of the network is "
+                "emitted_everywhere @ leadfield + emitted_posterior @ desc-posterior_leadfield."
             ),
             "Columns": names,
             "SamplingFrequency": recording.clock.sampling_hz,
