@@ -41,9 +41,10 @@ def test_data() -> Path:
 @pytest.fixture(scope="session")
 def tiny_dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two generated subjects at 4 mm, one of them with sessions. Made once; not to be written to."""
-    from bids_ai.simulate.demo import write_demo_dataset
+    from bids_ai.simulate.cohort import write_cohort
 
-    return write_demo_dataset(tmp_path_factory.mktemp("generated") / "tiny", seed=1, size="tiny")
+    out_dir = tmp_path_factory.mktemp("generated") / "tiny"
+    return write_cohort(out_dir, seed=1, size="tiny", modalities=("t1w", "bold"))
 
 
 @pytest.fixture

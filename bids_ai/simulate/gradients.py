@@ -46,6 +46,7 @@ class DwiScheme:
 
 
 DWI_SIZES = {
+    "tiny": DwiScheme(4.0, ((1000.0, 20),), n_b0=2, echo_spacing_s=0.0006, snr=30.0),
     "small": DwiScheme(3.0, ((1000.0, 32),), n_b0=4, echo_spacing_s=0.00052, snr=28.0),
     "full": DwiScheme(2.0, ((1000.0, 30), (2000.0, 60)), n_b0=9, echo_spacing_s=0.00034, snr=20.0),
 }

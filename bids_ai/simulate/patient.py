@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +11,7 @@ from bids_ai.simulate import grids
 from bids_ai.simulate.bundles import Bundles
 from bids_ai.simulate.connectome import DETOUR, Connectome, individual_connectome
 from bids_ai.simulate.head import TemplateBrain
+from bids_ai.simulate.lesion import random_resection
 from bids_ai.simulate.parcels import Parcels, in_phantom
 from bids_ai.simulate.phantom import Phantom, make_phantom
 from bids_ai.simulate.plan import Subject, stream
@@ -38,8 +39,8 @@ class Patient:
     names : list of str
         Of the regions, in the order of the connectome.
     connectome : Connectome
-        Of the subject. Lengths are those of its bundles in its own brain where bundles are laid, else straight lines
-        between the centroids in its brain times a detour.
+        Of the subject, without the bundles of regions that were taken out (`silent`). Lengths are those of its bundles
+        in its own brain where bundles are laid, else straight lines between the centroids there times a detour.
     bundles : Bundles, optional
         Of the group, in template space; laid only where something needs their course.
     lesion : array of bool, shape of the phantom, optional
@@ -112,24 +113,36 @@ def make_patient(
         return stream(seed, f"sub-{subject.label}", name)
 
     warp = random_warp(own("warp"))
+    resection = random_resection(own("resection")) if subject.resected else None
     affine, shape = grids.t1w_grid(t1w_mm, oblique=subject.oblique)
-    phantom = make_phantom(brain, warp, affine, shape, own("T1w"))
-    connectome = individual_connectome(group, own("network"))
-    return Patient(
+    phantom = make_phantom(brain, warp, affine, shape, own("T1w"), resection=resection)
+    lesion = None
+    if resection is not None:
+        lesion = (resection.share(phantom.template_points, t1w_mm) > 0.5) & phantom.brain_mask
+    patient = Patient(
         subject,
         phantom,
         warp,
         parcels,
         in_phantom(parcels, phantom),
         [str(name) for name in parcels.nodes["name"]],
-        connectome.with_lengths(_lengths_mm(parcels, warp, bundles)),
+        individual_connectome(group, own("network")),
         bundles,
+        lesion,
     )
+    return replace(patient, connectome=_in_head(patient))
 
 
-def _lengths_mm(parcels: Parcels, warp: SubjectWarp, bundles: Bundles | None) -> Array:
-    """Lengths between all regions in the subject's brain, shape (n_regions, n_regions)."""
-    places = warp.to_subject(parcels.centroids_mm)
-    if bundles is None:
-        return DETOUR * np.linalg.norm(places[:, None] - places[None], axis=-1)
-    return bundles.lengths_mm(bundles.in_subject(warp), len(places))
+def _in_head(patient: Patient) -> Connectome:
+    """The connectome without the regions that were taken out, with the lengths that it has in the subject's brain."""
+    alive = ~patient.silent
+    weights = np.where(alive[:, None] & alive, patient.connectome.weights, 0.0)
+    return replace(patient.connectome, weights=weights).with_lengths(_lengths_mm(patient))
+
+
+def _lengths_mm(patient: Patient) -> Array:
+    """Lengths between all regions, shape (n_regions, n_regions)."""
+    if patient.bundles is not None:
+        return patient.bundles.lengths_mm(patient.bundles.in_subject(patient.warp), patient.n_regions)
+    places = patient.centroids_mm
+    return DETOUR * np.linalg.norm(places[:, None] - places[None], axis=-1)

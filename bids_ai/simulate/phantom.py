@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bids_ai.simulate.head import TemplateBrain, brain_fractions, head_layers, paint
+from bids_ai.simulate.lesion import Resection
 from bids_ai.simulate.shapes import Ripple
 from bids_ai.simulate.warp import SubjectWarp, apply_affine
 
@@ -73,6 +74,8 @@ def make_phantom(
     affine: Array,
     shape: tuple[int, int, int],
     rng: np.random.Generator,
+    *,
+    resection: Resection | None = None,
 ) -> Phantom:
     """Image the warped head on a grid.
 
@@ -84,6 +87,8 @@ def make_phantom(
         Voxel to scanner mm of the T1w image, isotropic; it may be oblique, in any axis order.
     shape : 3 ints
     rng : numpy Generator
+    resection : Resection, optional
+        What of the brain was taken out: fluid fills its place, which still counts as ``brain``.
 
     Returns
     -------
@@ -97,6 +102,10 @@ def make_phantom(
     subject_points = voxel_centres(affine, shape)
     points = warp.to_template(subject_points)
     fractions = brain_fractions(brain, points)
+    if resection is not None:
+        left = 1.0 - resection.share(points, voxel_mm)
+        fractions = {name: part * left if name in ("GM", "WM") else part for name, part in fractions.items()}
+        fractions["CSF"] = fractions["brain"] - fractions["GM"] - fractions["WM"]
     flat = points.reshape(-1, 3)
     signals = {"T1w": T1W_SIGNAL, "EPI": EPI_SIGNAL}
     painted = paint(head_layers(brain, flat, voxel_mm, rng), signals, len(flat))

@@ -1,4 +1,4 @@
-"""The texts of the demo dataset: what its files say about themselves."""
+"""The texts of a virtual cohort: what its files say about themselves."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from pathlib import Path
 
 from bids_ai import __version__
 from bids_ai.simulate.folder import write_json, write_table, write_text
-from bids_ai.simulate.plan import REPETITION_TIME_S, SUBJECTS, Subject
+from bids_ai.simulate.plan import REPETITION_TIME_S, Plan, Subject
 
-BIDS_VERSION = "1.10.0"
+BIDS_VERSION = "1.11.0"
 _TEMPLATE_NOTICE = (
     "Copyright (C) 1993-2009 Louis Collins, McConnell Brain Imaging Centre, Montreal Neurological Institute, "
     "McGill University. Permission to use, copy, modify, and distribute this software and its documentation for "
@@ -20,17 +20,14 @@ _TEMPLATE_NOTICE = (
 README = """
 # A generated dataset with known truth
 
-Two subjects that never lived, made by bids_ai {version} (seed {seed}, size {size}) to try and to score a workflow.
+{subjects} that never lived, made by bids_ai {version} (seed {seed}, size {size}) to try and to score a workflow. Behind
+everything that is recorded of a subject stands one directed network of {regions} regions, its own.
 
-- Every head is the MNI152NLin2009aSym template bent by a random smooth diffeomorphism, with CSF, dura, skull, scalp,
-  eyes, face and neck around it, a receive field and Rician noise.
-- Every BOLD run carries the activity of a small directed network, painted into grey-matter parcels, with head motion,
-  drift, respiration, pulsation of CSF and thermal noise. There is no susceptibility distortion.
-- sub-01 has no sessions and two runs, with slice timing; the first two volumes of run 1 are not steady.
-- sub-02 has two sessions, the T1w in the first only; its images are oblique, and its slices are read at once.
+{contents}
 
-The truth is in sourcedata/truth: coupling of the network (row = source, column = target), region series, head motion,
-the maps between subject and template, brain mask, tissues and parcels.
+{variants}
+
+The truth is in sourcedata/truth, and described there.
 
 ## Licence
 
@@ -38,19 +35,51 @@ The generated data are in the public domain (CC0). The anatomy derives from the 
 {notice}
 """
 
+_CONTENTS = {
+    "t1w": """T1w: the MNI152NLin2009aSym template bent by a random smooth diffeomorphism, with CSF, dura, skull, scalp,
+  eyes, face and neck around it, a receive field and Rician noise.""",
+    "dwi": """DWI: the bundles of the network as curves through white matter, with grey matter and fluid, noise, motion
+  and susceptibility distortion; and one b = 0 image encoded the other way.""",
+    "bold": """BOLD: rest; the network by the reduced Wong-Wang model, through the haemodynamic response, painted into
+  grey-matter parcels, with head motion, drift, respiration, pulsation of CSF and thermal noise. There is no
+  susceptibility distortion.""",
+    "eeg": "EEG: rest with eyes closed and open, 64 channels, with blinks, muscle, mains and one bad channel.",
+    "ieeg": """SEEG: depth leads, at rest and under single-pulse electrical stimulation with cortico-cortical evoked
+  potentials.""",
+}
+_ODD = "Odd subjects: straight images, slices read one after the other, the first two volumes of run 1 not steady."
+_EVEN = "Even subjects: oblique images in another order of axes, slices read at once."
+_VISITS = "BOLD: odd subjects have two runs and no sessions, even subjects one run in each of two sessions."
+_RETEST = "Every session has two runs of BOLD; all else is in the first."
+
 _TRUTH_README = """
 # Truth of the generated dataset
 
-- `*_stat-coupling_relmat.tsv`: coupling of the network, 1/s; row = source, column = target. The model is in the JSON.
-- `*_desc-regions_timeseries.tsv`: BOLD of every region before painting, percent, at the middle of every frame.
-- `*_desc-states_timeseries.tsv`: the network's states before haemodynamics, at the same times.
-- `*_desc-motion_timeseries.tsv`: pose of the head relative to the first frame, mm and rad, as `*_scan.json` says.
-- `*_scan.json`: rigid move from the T1w to the first frame, rotation centre, non-steady volumes, frames with jerks.
-- `anat/*_desc-brain_mask`, `*_dseg` (1 GM, 2 WM, 3 CSF), `*_probseg`, `*_desc-parcels_dseg`: on the grid of the T1w.
-- `func/*_desc-brain_mask`, `*_desc-parcels_dseg`: on the grid of the BOLD, head as in the first frame.
-- `anat/*_xfm.nii.gz`: warp and affine in one displacement field, as ANTs applies it.
+In every matrix the row is the source and the column the target, and `n/a` is what does not exist.
+
 - `tpl-*_dseg.nii.gz`, `*_dseg.tsv`: the parcels in template space and their names.
+- `sub-*_stat-weight_relmat.tsv`: directed coupling of the network; `_stat-bundle_`: the sum of both directions;
+  `_stat-length_` (mm) and `_stat-delay_` (s) of its bundles.
+- `anat/*_desc-brain_mask`, `*_dseg` (1 GM, 2 WM, 3 CSF), `*_probseg`, `*_desc-parcels_dseg`: on the grid of the T1w;
+  `*_desc-resection_mask`: what was taken out.
+- `anat/*_xfm.nii.gz`: warp and affine in one displacement field, as ANTs applies it.
+{more}
 """
+
+_TRUTH = {
+    "dwi": """- `dwi/*_tractogram.tck`, `.tsv`: the fibres; `dwi/*_dwimap`: their directions.
+- `dwi/*_desc-motion`, `*_fieldmap`, `*_scan.json`: motion, distortion, and where the head lies.""",
+    "bold": """- `sub-*_stat-effectiveconnectivity_relmat.tsv`: change of BOLD in every region (column) after a push of
+  another (row); the push and the model are in its JSON.
+- `func/*_desc-regions_timeseries.tsv`: BOLD of every region before painting, percent, at the middle of every frame.
+- `func/*_desc-states_timeseries.tsv`: the network's states before haemodynamics, at the same times.
+- `func/*_desc-motion_timeseries.tsv`: pose of the head relative to the first frame, mm and rad, as `*_scan.json` says.
+- `func/*_scan.json`: rigid move from the T1w to the first frame, rotation centre, volumes before the steady state,
+  frames with jerks.
+- `func/*_desc-brain_mask`, `*_desc-parcels_dseg`: on the grid of the BOLD, head as in the first frame.""",
+    "eeg": "- `eeg/`: activity of the regions, leadfield, the part of the brain, artefacts, the bad channel.",
+    "ieeg": "- `ieeg/`: contacts with tissue and region, doses of stimulation, true responses, CCEP matrices.",
+}
 
 _CHANGES = """
 1.0.0 2025-01-01
@@ -58,38 +87,64 @@ _CHANGES = """
 """
 
 
-def write_dataset_texts(root: Path, *, seed: int, size: str) -> None:
+def write_dataset_texts(root: Path, plan: Plan) -> None:
     """Everything at the root of the dataset, and the sidecars that hold for all subjects."""
+    how = f"simulate, seed {plan.seed}, size {plan.size}, {plan.n_regions} regions"
     write_json(
         root / "dataset_description.json",
         {
-            "Name": "bids_ai demo dataset with known truth",
+            "Name": "bids_ai virtual cohort with known truth",
             "BIDSVersion": BIDS_VERSION,
             "DatasetType": "raw",
             "License": "CC0; anatomy derived from the ICBM 152 template, see README.md",
             "Authors": ["The bids_ai developers"],
             "HowToAcknowledge": "Generated data; nothing to cite but bids_ai and the ICBM 152 template.",
             "ReferencesAndLinks": ["https://doi.org/10.1016/j.neuroimage.2010.07.033"],
-            "GeneratedBy": [
-                {"Name": "bids_ai", "Version": __version__, "Description": f"simulate, seed {seed}, size {size}"}
-            ],
+            "GeneratedBy": [{"Name": "bids_ai", "Version": __version__, "Description": how}],
         },
     )
-    notice = _TEMPLATE_NOTICE
-    write_text(root / "README.md", README.format(version=__version__, seed=seed, size=size, notice=notice))
+    write_text(root / "README.md", _readme(plan))
     write_text(root / "CHANGES", _CHANGES)
-    write_text(root / "sourcedata" / "truth" / "README.md", _TRUTH_README)
-    _write_participants(root)
-    write_json(root / "T1w.json", T1W_SIDECAR)
-    write_json(root / "task-rest_bold.json", BOLD_SIDECAR)
+    more = "\n".join(text for modality, text in _TRUTH.items() if modality in plan.modalities)
+    write_text(root / "sourcedata" / "truth" / "README.md", _TRUTH_README.format(more=more))
+    _write_participants(root, plan)
+    if "t1w" in plan.modalities:
+        write_json(root / "T1w.json", T1W_SIDECAR)
+    if "bold" in plan.modalities:
+        write_json(root / "task-rest_bold.json", BOLD_SIDECAR)
+
+
+def _readme(plan: Plan) -> str:
+    n = len(plan.subjects)
+    variants = [_ODD] + ([_EVEN] if n > 1 else [])
+    sessions = {len(subject.sessions) for subject in plan.subjects}
+    if "bold" in plan.modalities and sessions == {0, 2}:
+        variants.append(_VISITS)
+    elif "bold" in plan.modalities and max(sessions) > 1:
+        variants.append(_RETEST)
+    for subject in plan.subjects:
+        lacking = [name for name in plan.modalities if name not in subject.modalities]
+        if lacking:
+            variants.append(f"sub-{subject.label} has no {', '.join(lacking)}.")
+        if subject.resected:
+            variants.append(f"sub-{subject.label} was operated on: part of a temporal lobe is a cavity of fluid.")
+    return README.format(
+        subjects="One subject" if n == 1 else f"{n} subjects",
+        version=__version__,
+        seed=plan.seed,
+        size=plan.size,
+        regions=plan.n_regions,
+        contents="\n".join(f"- {_CONTENTS[name]}" for name in plan.modalities),
+        variants="\n".join(f"- {line}" for line in variants),
+        notice=_TEMPLATE_NOTICE,
+    )
 
 
 def write_sessions(folder: Path, subject: Subject) -> None:
     """The table of a subject's sessions."""
-    sessions = sorted({run.session for run in subject.runs if run.session})
-    if sessions:
+    if subject.sessions:
         path = folder / f"sub-{subject.label}_sessions.tsv"
-        write_table(path, ["session_id"], [[f"ses-{session}"] for session in sessions])
+        write_table(path, ["session_id"], [[f"ses-{session}"] for session in subject.sessions])
 
 
 T1W_SIDECAR = {
@@ -116,8 +171,8 @@ BOLD_SIDECAR = {
 }
 
 
-def _write_participants(root: Path) -> None:
-    rows = [[f"sub-{subject.label}", subject.age, subject.sex] for subject in SUBJECTS]
+def _write_participants(root: Path, plan: Plan) -> None:
+    rows = [[f"sub-{subject.label}", subject.age, subject.sex] for subject in plan.subjects]
     write_table(root / "participants.tsv", ["participant_id", "age", "sex"], rows)
     write_json(
         root / "participants.json",

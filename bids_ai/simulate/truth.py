@@ -1,4 +1,4 @@
-"""What is known of the demo dataset and hidden from the workflow: ``sourcedata/truth``."""
+"""What is known of a virtual cohort and hidden from the workflow: ``sourcedata/truth``."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from bids_ai.simulate import network as net
 from bids_ai.simulate.bold import BoldScan, in_scan
 from bids_ai.simulate.connectome import Connectome
 from bids_ai.simulate.folder import write_json, write_table
 from bids_ai.simulate.motion import MOTION_COLUMNS, framewise_displacement
 from bids_ai.simulate.nifti import write_displacements, write_volume
 from bids_ai.simulate.parcels import Parcels
-from bids_ai.simulate.phantom import Phantom, voxel_centres
+from bids_ai.simulate.patient import Patient
+from bids_ai.simulate.phantom import voxel_centres
 from bids_ai.simulate.warp import FIELD_SPACING_MM, SubjectWarp
 
 Array = NDArray[np.floating]
@@ -34,27 +34,6 @@ def write_parcels(folder: Path, parcels: Parcels) -> None:
     table = parcels.nodes.astype(object).where(parcels.nodes.notna(), None)
     rows = table.to_numpy().tolist()
     write_table(folder / f"{parcels.name}_dseg.tsv", list(parcels.nodes.columns), rows)
-
-
-def write_network(folder: Path, stem: str, network: net.Network, names: list[str]) -> None:
-    """The coupling matrix (row = source) and the constants of its dynamics."""
-    path = folder / f"{stem}_stat-coupling_relmat.tsv"
-    rows = [[name, *row] for name, row in zip(names, network.coupling.tolist(), strict=True)]
-    write_table(path, ["node", *names], rows)
-    write_json(
-        path.with_suffix(".json"),
-        {
-            "RelationshipMeasure": "Coupling of the stochastic network that made the BOLD",
-            "MeasureUnits": "1/s",
-            "Directed": True,
-            "RowRole": "source",
-            "ColumnRole": "target",
-            "Model": "dx = (-x / TimeConstant + x C) dt + dW, then the canonical haemodynamic response",
-            "TimeConstant": network.time_constant_s,
-            "SlowestRate": round(network.slowest_rate, 6),
-            "IntegrationStep": net.STEP_S,
-        },
-    )
 
 
 def write_matrix(path: Path, matrix: Array, names: list[str], **described: object) -> None:
@@ -80,12 +59,15 @@ def write_connectome(folder: Path, stem: str, connectome: Connectome, names: lis
         write_matrix(path, matrix, names, **described)
 
 
-def write_anatomy(folder: Path, stem: str, warp: SubjectWarp, phantom: Phantom, labels: NDArray[np.int16]) -> None:
+def write_anatomy(folder: Path, stem: str, patient: Patient) -> None:
     """Brain mask, tissues and parcels on the grid of the T1w; the maps to and from the template."""
     folder.mkdir(parents=True, exist_ok=True)
+    phantom = patient.phantom
     mask = phantom.brain_mask
     write_volume(folder / f"{stem}_desc-brain_mask.nii.gz", mask.astype(np.uint8), phantom.affine)
-    write_volume(folder / f"{stem}_desc-parcels_dseg.nii.gz", labels, phantom.affine)
+    write_volume(folder / f"{stem}_desc-parcels_dseg.nii.gz", patient.labels, phantom.affine)
+    if patient.lesion is not None:
+        write_volume(folder / f"{stem}_desc-resection_mask.nii.gz", patient.lesion.astype(np.uint8), phantom.affine)
     parts = np.stack([phantom.fractions[name] for name in TISSUE_LABELS])
     tissue = np.where(mask, parts.argmax(axis=0) + 1, 0).astype(np.uint8)
     write_volume(folder / f"{stem}_dseg.nii.gz", tissue, phantom.affine)
@@ -93,16 +75,14 @@ def write_anatomy(folder: Path, stem: str, warp: SubjectWarp, phantom: Phantom, 
         part = np.rint(phantom.fractions[name] * 255.0).astype(np.uint8)
         path = folder / f"{stem}_label-{name}_probseg.nii.gz"
         write_volume(path, part, phantom.affine, slope=1.0 / 255.0)
-    _write_transforms(folder, stem, warp, phantom)
+    _write_transforms(folder, stem, patient)
 
 
 def write_run(
     folder: Path,
     stem: str,
     scan: BoldScan,
-    phantom: Phantom,
-    labels: NDArray[np.int16],
-    names: list[str],
+    patient: Patient,
     *,
     series_percent: Array,
     states: Array,
@@ -110,13 +90,16 @@ def write_run(
 ) -> None:
     """Region series before painting, head motion, and where parcels and brain lie in the first frame."""
     folder.mkdir(parents=True, exist_ok=True)
-    write_table(folder / f"{stem}_desc-regions_timeseries.tsv", names, series_percent)
-    write_table(folder / f"{stem}_desc-states_timeseries.tsv", names, states)
+    # What was taken out has no activity.
+    for name, series in (("regions", series_percent), ("states", states)):
+        table = np.where(patient.silent, np.nan, series)
+        write_table(folder / f"{stem}_desc-{name}_timeseries.tsv", patient.names, table)
     displacement = framewise_displacement(motion)
     columns = [*MOTION_COLUMNS, "framewise_displacement"]
     write_table(folder / f"{stem}_desc-motion_timeseries.tsv", columns, np.c_[motion, displacement])
     write_json(folder / f"{stem}_scan.json", _scan_description(scan, displacement))
-    within = in_scan(labels.astype(np.float32), phantom.affine, scan, order=0).astype(np.int16)
+    phantom = patient.phantom
+    within = in_scan(patient.labels.astype(np.float32), phantom.affine, scan, order=0).astype(np.int16)
     write_volume(folder / f"{stem}_desc-parcels_dseg.nii.gz", within, scan.affine)
     brain = in_scan(phantom.fractions["brain"], phantom.affine, scan) > 0.5
     write_volume(folder / f"{stem}_desc-brain_mask.nii.gz", brain.astype(np.uint8), scan.affine)
@@ -126,8 +109,8 @@ def _scan_description(scan: BoldScan, displacement: Array) -> dict[str, object]:
     pose = np.eye(4) if scan.pose is None else scan.pose
     return {
         "Description": (
-            "Series are sampled at the middle of every frame; regions in percent signal change, states in "
-            "units of the network. Motion moves the head relative to the first frame by "
+            "Series are sampled at the middle of every frame; regions in percent signal change, states as the "
+            "fraction of open NMDA channels. Motion moves the head relative to the first frame by "
             "p' = Rz Ry Rx (p - c) + c + t, in scanner coordinates (RAS), with t in mm, angles in rad and "
             "c the rotation centre."
         ),
@@ -141,11 +124,12 @@ def _scan_description(scan: BoldScan, displacement: Array) -> dict[str, object]:
     }
 
 
-def _write_transforms(folder: Path, stem: str, warp: SubjectWarp, phantom: Phantom) -> None:
+def _write_transforms(folder: Path, stem: str, patient: Patient) -> None:
     """Whole maps (warp and affine) as displacement fields that ANTs applies, and the affine by itself.
 
     ``from-A_to-B_mode-image`` resamples an image of A onto the grid of B, hence maps points of B to A.
     """
+    warp, phantom = patient.warp, patient.phantom
     grid = _covering_grid(_TEMPLATE_BOX_MM)
     field = warp.to_subject(grid[1]) - grid[1]
     path = folder / f"{stem}_from-T1w_to-{TEMPLATE_SPACE}_mode-image_xfm.nii.gz"
@@ -168,8 +152,20 @@ def _write_transforms(folder: Path, stem: str, warp: SubjectWarp, phantom: Phant
             "MeanDisplacementInBrain": round(float(np.linalg.norm(brain, axis=-1).mean()), 4),
             "BrainVolume": round(float(phantom.fractions["brain"].sum()) * phantom.voxel_mm**3 / 1e6, 4),
             "BrainVolumeUnits": "L",
+            **_resection(patient),
         },
     )
+
+
+def _resection(patient: Patient) -> dict[str, object]:
+    """What of an operation can be said in numbers; nothing where there was none."""
+    if patient.lesion is None:
+        return {}
+    return {
+        "ResectedVolume": round(float(np.count_nonzero(patient.lesion)) * patient.phantom.voxel_mm**3 / 1e3, 2),
+        "ResectedVolumeUnits": "mL",
+        "RegionsResected": [name for name, gone in zip(patient.names, patient.silent, strict=True) if gone],
+    }
 
 
 def _covering_grid(box_mm: Array) -> tuple[Array, Array]:

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 
 from bids_ai.simulate import bundles, connectome, head, parcels, patient, phantom, warp
-from bids_ai.simulate.demo import write_demo_dataset
 from bids_ai.simulate.plan import SUBJECTS
 
 
@@ -31,8 +30,8 @@ def small_parcels() -> parcels.Parcels:
 
 
 @pytest.fixture(scope="session")
-def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_demo_dataset(tmp_path_factory.mktemp("simulate") / "tiny", seed=1, size="tiny")
+def tiny(tiny_dataset: Path) -> Path:
+    return tiny_dataset
 
 
 @pytest.fixture(scope="session")

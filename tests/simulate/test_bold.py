@@ -2,8 +2,9 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy.ndimage import gaussian_filter1d
 
-from bids_ai.simulate import bold, demo, grids, network, parcels
+from bids_ai.simulate import bold, grids, parcels
 
 
 @pytest.fixture(scope="module")
@@ -29,14 +30,10 @@ def acquired(maps, scan, percent, *, motion=None, noise=bold.NOISELESS, seed=0):
 
 
 @pytest.fixture(scope="module")
-def series(small_parcels, scan):
-    """BOLD of a network, percent, and the same at every slice."""
-    rng = np.random.default_rng(3)
-    states = network.simulate_states(
-        network.random_network(small_parcels.centroids_mm, small_parcels.homotopic, rng), 160.0, rng
-    )
-    percent = demo.as_percent(network.haemodynamics(states))
-    return network.sample_at(percent, scan.frame_times())
+def series(scan):
+    """Slow fluctuations of eight regions, as large as those of BOLD, percent."""
+    smooth = gaussian_filter1d(np.random.default_rng(3).standard_normal((scan.n_frames, 8)), 1.2, axis=0)
+    return 1.4 * smooth / smooth.std(axis=0)
 
 
 def in_every_slice(series, scan):

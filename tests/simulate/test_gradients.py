@@ -132,7 +132,8 @@ def test_scheme_has_its_shells(size):
     assert (table.b_values == 0).sum() == scheme.n_b0
     for b_value, n in scheme.shells:
         assert (table.b_values == b_value).sum() == n
-    assert sum(n for _, n in scheme.shells) >= 32
+    # Enough for harmonics of order 4, and for a study where it is not just a test.
+    assert sum(n for _, n in scheme.shells) >= (15 if size == "tiny" else 32)
     assert not table.directions[table.b_values == 0].any()
     unweighted = np.flatnonzero(table.b_values == 0)
     assert np.diff(unweighted).max() <= len(table) / scheme.n_b0 + 1

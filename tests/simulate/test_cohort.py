@@ -11,7 +11,8 @@ import pandas as pd
 import pytest
 
 from bids_ai.errors import InputError
-from bids_ai.simulate import demo, plan
+from bids_ai.simulate import plan
+from bids_ai.simulate.cohort import write_cohort
 
 TRUTH = Path("sourcedata/truth")
 RUNS = {
@@ -42,19 +43,22 @@ def digest(root: Path) -> dict[str, str]:
 
 @pytest.fixture
 def coarse(monkeypatch):
-    """A size for tests that write whole datasets: 8 mm, 4 frames."""
-    monkeypatch.setitem(plan.SIZES, "coarse", plan.Size(8.0, 8.0, 4, 4))
-    return "coarse"
+    """A size for tests that write whole datasets: 8 mm, 4 frames, 8 regions."""
+    monkeypatch.setitem(plan.SIZES, "coarse", plan.Size(8.0, 8.0, 4, 8))
+    return {"size": "coarse", "modalities": ("t1w", "bold")}
+
+
+def errors(root: Path) -> list[tuple[str, str]]:
+    """What the validator calls an error."""
+    call = subprocess.run(
+        [validator(), str(root), "--format", "json"], capture_output=True, text=True, timeout=120, check=False
+    )
+    issues = json.loads(call.stdout)["issues"]["issues"]
+    return [(issue["code"], issue.get("location")) for issue in issues if issue["severity"] == "error"]
 
 
 def test_validator_finds_no_error(tiny):
-    call = subprocess.run(
-        [validator(), str(tiny), "--format", "json"], capture_output=True, text=True, timeout=120, check=False
-    )
-    issues = json.loads(call.stdout)["issues"]["issues"]
-    errors = [(issue["code"], issue.get("location")) for issue in issues if issue["severity"] == "error"]
-    assert errors == []
-    assert call.returncode == 0
+    assert errors(tiny) == []
 
 
 def test_one_subject_has_sessions_and_the_other_none(tiny):
@@ -64,27 +68,51 @@ def test_one_subject_has_sessions_and_the_other_none(tiny):
     assert participants["participant_id"].tolist() == ["sub-01", "sub-02"]
 
 
-def test_same_seed_same_bytes(tmp_path, coarse):
-    first = digest(demo.write_demo_dataset(tmp_path / "a", seed=3, size=coarse))
-    second = digest(demo.write_demo_dataset(tmp_path / "b", seed=3, size=coarse))
-    other = digest(demo.write_demo_dataset(tmp_path / "c", seed=4, size=coarse))
-    assert first == second
-    assert first.keys() == other.keys()
-    assert all(first[name] != other[name] for name in first if name.endswith(("_bold.nii.gz", "_T1w.nii.gz")))
+def test_same_seed_same_bytes_for_a_subject_however_many_there_are(tmp_path, coarse):
+    both = digest(write_cohort(tmp_path / "a", seed=3, **coarse))
+    alone = digest(write_cohort(tmp_path / "b", seed=3, n_subjects=1, **coarse))
+    other = digest(write_cohort(tmp_path / "c", seed=4, n_subjects=1, **coarse))
+    first = {name: value for name, value in both.items() if "sub-01" in name}
+    assert len(first) > 20
+    assert first == {name: value for name, value in alone.items() if "sub-01" in name}
+    assert alone.keys() == other.keys()
+    own = (".nii.gz", "_relmat.tsv", "_timeseries.tsv")
+    assert all(alone[name] != other[name] for name in first if name.endswith(own))
 
 
-def test_subjects_differ_in_anatomy_and_coupling(tiny):
+def relmat(root: Path, subject: str, stat: str) -> pd.DataFrame:
+    path = root / TRUTH / subject / f"{subject}_stat-{stat}_relmat.tsv"
+    return pd.read_csv(path, sep="\t", index_col=0, na_values="n/a")
+
+
+def test_subjects_differ_in_anatomy_and_connectome(tiny):
     masks = [image(tiny / TRUTH / f"{stem}_desc-brain_mask.nii.gz").sum() for stem in ANATOMIES]
     assert masks[0] != masks[1]
-    couplings = [
-        pd.read_csv(tiny / TRUTH / sub / f"{sub}_stat-coupling_relmat.tsv", sep="\t", index_col=0)
-        for sub in ("sub-01", "sub-02")
-    ]
-    assert couplings[0].index.tolist() == couplings[0].columns.tolist()
-    assert not np.allclose(couplings[0], couplings[1])
-    # Directed, and the same pairs are coupled in both.
-    assert not np.allclose(couplings[0], couplings[0].T)
-    assert ((couplings[0] != 0) == (couplings[1] != 0)).all(axis=None)
+    weights = [relmat(tiny, subject, "weight") for subject in ("sub-01", "sub-02")]
+    assert weights[0].index.tolist() == weights[0].columns.tolist()
+    assert not np.allclose(weights[0], weights[0].T)
+    # Most bundles are in both, with weights of their own.
+    present = [table.to_numpy() > 0 for table in weights]
+    assert 0.8 < (present[0] & present[1]).sum() / (present[0] | present[1]).sum() < 1
+    shared = present[0] & present[1]
+    assert 0.2 < np.log(weights[0].to_numpy()[shared] / weights[1].to_numpy()[shared]).std() < 0.7
+
+
+@pytest.mark.parametrize("subject", ["sub-01", "sub-02"])
+def test_truth_of_the_connectome(tiny, subject):
+    weights, bundle, length, delay, effective = (
+        relmat(tiny, subject, stat).to_numpy()
+        for stat in ("weight", "bundle", "length", "delay", "effectiveconnectivity")
+    )
+    np.testing.assert_allclose(bundle, weights + weights.T, rtol=1e-5)
+    joined = bundle > 0
+    assert np.array_equal(np.isfinite(length), joined)
+    # 6 m/s; a bundle is longer than a centimetre and shorter than a head.
+    np.testing.assert_allclose(delay[joined], length[joined] / 6000, rtol=1e-4)
+    assert 10 < length[joined].min() < length[joined].max() < 250
+    off = ~np.eye(len(weights), dtype=bool)
+    assert np.isnan(effective[~off]).all()
+    assert np.corrcoef(effective[off], weights[off])[0, 1] > 0.7
 
 
 @pytest.mark.parametrize("stem", ANATOMIES)
@@ -173,14 +201,61 @@ def test_slice_timing_stands_where_slices_were_timed(tiny):
 def test_full_folder_is_refused_and_kept(tmp_path):
     (tmp_path / "mine.txt").write_text("keep")
     with pytest.raises(InputError, match="not empty"):
-        demo.write_demo_dataset(tmp_path, size="tiny")
+        write_cohort(tmp_path, size="tiny")
     assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
 
 
-def test_unknown_size_is_refused(tmp_path):
-    with pytest.raises(InputError, match="tiny, demo"):
-        demo.write_demo_dataset(tmp_path / "ds", size="huge")
+def test_nothing_is_written_of_a_cohort_that_is_refused(tmp_path):
+    with pytest.raises(InputError, match="tiny, small, full"):
+        write_cohort(tmp_path / "ds", size="huge")
     assert not any(tmp_path.iterdir())
+
+
+@pytest.fixture
+def operated(tmp_path, monkeypatch):
+    """Sub-01 operated on; at 40 regions the surgeon takes one whole."""
+    monkeypatch.setitem(plan.SIZES, "coarse", plan.Size(6.0, 6.0, 12, 40))
+    return write_cohort(tmp_path / "ds", n_subjects=2, size="coarse", modalities=("t1w", "bold"), lesion=True)
+
+
+def test_resected_regions_are_fluid_without_activity(operated):
+    anat = operated / TRUTH / "sub-01/anat"
+    cavity = image(anat / "sub-01_desc-resection_mask.nii.gz") > 0
+    t1w, tissue = image(operated / "sub-01/anat/sub-01_T1w.nii.gz"), image(anat / "sub-01_dseg.nii.gz")
+    assert (tissue[cavity] == 3).mean() > 0.95
+    # Fluid has a fifth of the signal of white matter.
+    assert 0.15 < np.median(t1w[cavity]) / np.median(t1w[tissue == 2]) < 0.3
+    described = json.loads((anat / "sub-01_anatomy.json").read_text())
+    # What anterior temporal lobectomies leave.
+    assert 15 < described["ResectedVolume"] < 60
+    lost = described["RegionsResected"]
+    assert len(lost) >= 1
+    weights = relmat(operated, "sub-01", "weight")
+    assert not weights.loc[lost].any(axis=None)
+    assert not weights[lost].any(axis=None)
+    assert relmat(operated, "sub-01", "effectiveconnectivity")[lost].isna().all(axis=None)
+    series = pd.read_csv(
+        operated / TRUTH / "sub-01/func/sub-01_task-rest_run-1_desc-regions_timeseries.tsv", sep="\t", na_values="n/a"
+    )
+    assert series.columns[series.isna().all()].tolist() == lost
+    assert not list(operated.glob("sourcedata/truth/sub-02/**/*resection*"))
+
+
+@pytest.mark.slow
+def test_every_modality_together_is_valid(tmp_path, monkeypatch):
+    monkeypatch.setitem(plan.SIZES, "tiny", plan.Size(4.0, 8.0, 4, 8))
+    lines: list[str] = []
+    root = write_cohort(tmp_path / "ds", size="tiny", ragged=True, say=lines.append)
+    assert [line.partition(":")[0] for line in lines[1:]] == [
+        "sub-01 anatomy", "sub-01 dwi", "sub-01 bold", "sub-01 eeg", "sub-01 ieeg",
+        "sub-02 anatomy", "sub-02 bold", "sub-02 eeg", "sub-02 ieeg",
+    ]  # fmt: skip
+    assert errors(root) == []
+    assert (root / "sub-01/dwi/sub-01_dir-AP_dwi.nii.gz").exists()
+    assert not list(root.glob("sub-02/**/dwi"))
+    assert "sub-02 has no dwi" in (root / "README.md").read_text()
+    for stem in ("eeg/sub-02_ses-1_task-rest_eeg.vhdr", "ieeg/sub-02_ses-1_task-spes_ieeg.vhdr"):
+        assert (root / "sub-02/ses-1" / stem).exists()
 
 
 @pytest.mark.slow
