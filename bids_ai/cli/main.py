@@ -16,7 +16,7 @@ COMMANDS = {
     "run": "from a BIDS dataset to connectivity, a surrogate brain, effective connectivity and a report",
     "index": "write the index and the resolved configuration, for calling snakemake by hand",
     "ec": "effective connectivity of tables of signals, without a BIDS dataset",
-    "simulate": "write a small BIDS dataset with known coupling",
+    "simulate": "write a BIDS dataset of virtual subjects whose connectivity is known",
     "stage": "run one stage of the workflow (the workflow calls this)",
 }
 NOT_YET = {
