@@ -24,7 +24,8 @@ _TOLERANCE = 1e-3
 _RELAXATION = 1.6
 #: Keeps the problem well posed where the kernel has next to nothing at high orders; part of its mean diagonal.
 _RIDGE = 1e-5
-_VOXELS_AT_ONCE = 20_000
+#: Few enough for the processor's cache.
+_VOXELS_AT_ONCE = 2_000
 
 
 def design_matrix(
@@ -76,12 +77,18 @@ def deconvolve(
     scale = fibre_s0(responses)
     for start in range(0, len(signal), _VOXELS_AT_ONCE):
         part = slice(start, start + _VOXELS_AT_ONCE)
-        found[part] = constrained_least_squares(matrix, np.asarray(signal[part], dtype=float) / scale, limits)
+        found[part] = constrained_least_squares(
+            matrix, np.asarray(signal[part], dtype=float) / scale, limits, np.float32
+        )
     return found[:, n_tissues:], np.maximum(found[:, :n_tissues], 0)
 
 
-def constrained_least_squares(matrix: FloatArray, targets: FloatArray, limits: FloatArray) -> FloatArray:
+def constrained_least_squares(
+    matrix: FloatArray, targets: FloatArray, limits: FloatArray, precision: npt.DTypeLike = np.float64
+) -> FloatArray:
     """Minimise |matrix x - target|^2 with limits x >= 0 for many targets, shape (n_targets, n_rows).
+
+    The iterations are done in `precision`: single is twice as fast, and errs far less than they stop short of.
 
     Returns
     -------
@@ -91,11 +98,12 @@ def constrained_least_squares(matrix: FloatArray, targets: FloatArray, limits: F
     square += _RIDGE * np.trace(square) / len(square) * np.eye(len(square))
     penalty = limits.T @ limits
     rho = np.trace(square) / np.trace(penalty)
-    inverse = np.linalg.inv(square + rho * penalty)
-    correlated = targets @ matrix
-    scaled = np.zeros((len(targets), len(limits)))
+    inverse = np.linalg.inv(square + rho * penalty).astype(precision)
+    correlated = (targets @ matrix).astype(precision)
+    limits, rho = limits.astype(precision), np.dtype(precision).type(rho)
+    scaled = np.zeros((len(targets), len(limits)), precision)
     slack = np.zeros_like(scaled)
-    solution = np.zeros((len(targets), matrix.shape[1]))
+    solution = np.zeros((len(targets), matrix.shape[1]), precision)
     active = np.arange(len(targets))
     for iteration in range(_ITERATIONS):
         step = (correlated[active] + rho * (slack[active] - scaled[active]) @ limits) @ inverse

@@ -1,4 +1,4 @@
-"""Tractography with dipy: probabilistic, in parallel threads, stopped by tissue maps. Runs everywhere."""
+"""Tractography with dipy: in parallel threads, stopped by tissue maps. Runs everywhere."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from bids_ai.connectome.tractography import (
     typical_peak,
 )
 
-#: Directions a step can take, about 10 degrees apart.
-_SPHERE = "symmetric362"
+#: Directions a step can take, about 8 degrees apart.
+_SPHERE = "symmetric642"
 #: Amplitudes tabulated for every voxel make tracking three times as fast, but may not take more than this, bytes.
 _LARGEST_TABLE = 1.5e9
 #: Amplitudes below that part of the largest in a voxel are not followed (dipy's default).
@@ -31,7 +31,7 @@ _SEEDS_PER_ROUND = 50_000
 
 
 class DipyEngine:
-    """`dipy.tracking.tracker.probabilistic_tracking` with the stopping criterion of anatomical constraints."""
+    """Trackers of `dipy.tracking.tracker` with the stopping criterion of anatomical constraints."""
 
     name = "dipy"
 
@@ -87,7 +87,7 @@ class DipyEngine:
     ) -> Streamlines:
         from dipy.data import get_sphere
         from dipy.tracking.stopping_criterion import ActStoppingCriterion
-        from dipy.tracking.tracker import probabilistic_tracking
+        from dipy.tracking.tracker import deterministic_tracking, probabilistic_tracking
 
         edges = field.voxel_mm
         # World -> the box's own millimetres: voxel axes without rotation, which is how dipy takes directions.
@@ -101,7 +101,8 @@ class DipyEngine:
         if not started.any():
             return Streamlines.from_list([])
         maps = [np.ascontiguousarray(image[box], dtype=float) for image in (field.wm, field.gm, field.csf)]
-        lines = probabilistic_tracking(
+        tracker = deterministic_tracking if settings.algorithm == "deterministic" else probabilistic_tracking
+        lines = tracker(
             local[started],
             ActStoppingCriterion.from_pve(*maps),
             np.diag([*edges, 1.0]),

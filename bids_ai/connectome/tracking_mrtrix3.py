@@ -1,6 +1,6 @@
 """Tractography with MRtrix3 (Tournier et al. 2019, doi:10.1016/j.neuroimage.2019.116137), where it is on PATH.
 
-iFOD2 with anatomical constraints (ACT), back-tracking, and seeds at the grey-white interface.
+SD_STREAM, or iFOD2 with back-tracking, with anatomical constraints (ACT) and seeds at the grey-white interface.
 """
 
 from __future__ import annotations
@@ -88,10 +88,12 @@ def commands(field: FibreField, settings: TrackingSettings, folder: Path, cutoff
         "-nthreads": settings.n_threads if settings.n_threads > 1 else 0,
     }
     options = [str(word) for pair in tracks.items() for word in pair]
+    # Back-tracking draws another way, which a deterministic algorithm cannot.
+    algorithm = ["SD_STREAM"] if settings.algorithm == "deterministic" else ["iFOD2", "-backtrack"]
     tissues, fods, out = folder / "5tt.nii", folder / "fod.nii", folder / "tracks.tck"
     return [
         ["5tt2gmwmi", str(tissues), str(folder / "gmwmi.nii"), "-quiet"],
-        ["tckgen", str(fods), str(out), "-algorithm", "iFOD2", "-backtrack", "-crop_at_gmwmi", "-quiet", *options],
+        ["tckgen", str(fods), str(out), "-algorithm", *algorithm, "-crop_at_gmwmi", "-quiet", *options],
     ]
 
 

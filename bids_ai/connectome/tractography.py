@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -37,12 +37,17 @@ class TrackingSettings:
         Valid ones wanted.
     seeds_per_streamline : float
         Give up after so many seeds per streamline wanted.
+    algorithm : {"deterministic", "probabilistic"}
+        At each step follow the nearest peak of the FOD, or draw from it. A connectome asks for few false bundles, and
+        drawing makes more of them: where bundles run side by side a drawn way changes from one to the other (Sarwar et
+        al. 2019, doi:10.1002/mrm.27471). First directions at a seed are always drawn.
     step_mm : float or None
         None is half a voxel (Tournier et al. 2012).
     max_angle_deg : float
         Between successive steps, at half a voxel per step; wider steps may turn more, in proportion, at most 60.
     min_length_mm, max_length_mm : float
-        The longest human fibres between cortical regions are about 250 mm.
+        Short association fibres are 15 to 30 mm long (Schuez & Braitenberg 2002); the longest human fibres between
+        cortical regions are about 250 mm.
     cutoff : float
         Part of the typical FOD peak of white matter below which there is no fibre.
     n_threads : int
@@ -50,9 +55,10 @@ class TrackingSettings:
 
     n_streamlines: int = 100_000
     seeds_per_streamline: float = 20.0
+    algorithm: Literal["deterministic", "probabilistic"] = "deterministic"
     step_mm: float | None = None
-    max_angle_deg: float = 30.0
-    min_length_mm: float = 10.0
+    max_angle_deg: float = 20.0
+    min_length_mm: float = 20.0
     max_length_mm: float = 250.0
     cutoff: float = 0.1
     n_threads: int = 1

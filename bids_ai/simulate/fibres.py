@@ -6,10 +6,12 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import csr_array
 
-from bids_ai.simulate.bundles import FILL, Bundles
+from bids_ai.simulate.bundles import FILL, SHORT_FILL, Bundles
 from bids_ai.simulate.connectome import Connectome
 from bids_ai.simulate.head import sample
+from bids_ai.simulate.packing import widened
 from bids_ai.simulate.phantom import EPI_SIGNAL, Phantom, voxel_centres
 from bids_ai.simulate.warp import SubjectWarp, apply_affine
 
@@ -17,7 +19,11 @@ Array = NDArray[np.floating]
 
 #: Points are laid this densely along a strand, mm, with so many copies scattered across it.
 _STEP_MM = 1.0
-_COPIES = 6
+_COPIES = 8
+#: Fibres of a strand lie about it with this standard deviation, relative to the root of its cross-section, and at
+#: least, mm: strands are a sample of a bundle whose fibres have no gaps between them.
+_SCATTER = 0.8
+_LEAST_SCATTER_MM = 1.0
 #: EPI signal (grey matter = 1) beyond which what lies outside the brain is fluid, and where it surely is.
 _FLUID = (0.7, 1.2)
 
@@ -76,7 +82,8 @@ def fibre_map(
     """Lay a subject's bundles into its tissues.
 
     The cross-section of a bundle is its weight (both directions together) times one factor for the whole brain; fibres
-    have room in white matter only, and where several bundles ask for more than there is, all give way alike.
+    have room in white matter only, and where bundles ask for more than there is they become wider. Short fibres within
+    regions fill what is beside them.
 
     Parameters
     ----------
@@ -97,16 +104,20 @@ def fibre_map(
     """
     tissues = _tissues(phantom, affine, shape)
     voxel_mm3 = float(abs(np.linalg.det(affine[:3, :3])))
-    strands = bundles.in_subject(warp)
-    area = strand_areas(strands, bundles, connectome, float(tissues["WM"].sum()) * voxel_mm3)
-    voxel, bundle, volume, flow = _fixels(strands, area, bundles, affine, shape, rng)
+    white_mm3 = float(tissues["WM"].sum()) * voxel_mm3
+    strands, short = bundles.in_subject(warp), warp.to_subject(bundles.short)
+    area = strand_areas(strands, bundles, connectome, white_mm3)
+    short_mm = float(np.linalg.norm(np.diff(short, axis=1), axis=-1).sum())
+    area = np.append(area, np.full(len(short), SHORT_FILL * white_mm3 / max(short_mm, 1e-9)))
+    owner = np.append(bundles.owner, len(bundles.pairs) + bundles.short_region)
+    voxel, bundle, volume, flow = _fixels(np.concatenate([strands, short]), area, owner, affine, shape, rng)
+    wanted = float(volume.sum())
+    voxel, bundle, share, flow = _packed(voxel, bundle, volume / voxel_mm3, flow / voxel_mm3, tissues["WM"])
     direction = flow / np.maximum(np.linalg.norm(flow, axis=1, keepdims=True), 1e-9)
-
     white = tissues["WM"].ravel()
-    wanted = np.bincount(voxel, volume, white.size) / voxel_mm3
-    room = np.minimum(1.0, white / np.maximum(wanted, 1e-9))
-    fraction = (volume / voxel_mm3 * room[voxel]).astype(np.float32)
-    lost = 1.0 - float(fraction.sum() * voxel_mm3 / max(volume.sum(), 1e-9))
+    room = np.minimum(1.0, white / np.maximum(np.bincount(voxel, share, white.size), 1e-9))
+    fraction = (share * room[voxel]).astype(np.float32)
+    lost = 1.0 - float(fraction.sum() * voxel_mm3 / max(wanted, 1e-9))
     kept = fraction > 1e-4
     return FibreMap(
         affine, tissues, voxel[kept], bundle[kept], direction[kept].astype(np.float32), fraction[kept], lost
@@ -125,7 +136,7 @@ def strand_areas(strands: Array, bundles: Bundles, connectome: Connectome, white
 def _fixels(
     strands: Array,
     area: Array,
-    bundles: Bundles,
+    owner_of: NDArray[np.integer],
     affine: Array,
     shape: tuple[int, int, int],
     rng: np.random.Generator,
@@ -148,17 +159,33 @@ def _fixels(
     n_points = np.array([len(part) for part in owner])
     volume = np.zeros(len(strands))
     volume[present] = area[present] * lengths[present] / (n_points * _COPIES)
-    scatter = rng.standard_normal(tangent.shape) * np.sqrt(area / np.pi)[strand, None]
+    scatter = rng.standard_normal(tangent.shape) * np.maximum(_SCATTER * np.sqrt(area), _LEAST_SCATTER_MM)[strand, None]
     at = apply_affine(np.linalg.inv(affine), np.repeat(np.concatenate(points), _COPIES, axis=0) + scatter)
     index = np.rint(at).astype(int)
     within = np.all((index >= 0) & (index < np.array(shape)), axis=1)
     flat = np.ravel_multi_index(tuple(index[within].T), shape)
-    key = flat * len(bundles.pairs) + bundles.owner[strand[within]]
+    n_owners = int(owner_of.max()) + 1
+    key = flat * n_owners + owner_of[strand[within]]
     keys, inverse = np.unique(key, return_inverse=True)
     each = volume[strand[within]]
     total: Array = np.bincount(inverse, each).astype(float)
     flow: Array = np.stack([np.bincount(inverse, each * tangent[within, axis]) for axis in range(3)], axis=1)
-    return keys // len(bundles.pairs), keys % len(bundles.pairs), total, flow
+    return keys // n_owners, keys % n_owners, total, flow
+
+
+def _packed(
+    voxel: NDArray[np.integer], bundle: NDArray[np.integer], share: Array, flow: Array, white: Array
+) -> tuple[NDArray[np.integer], NDArray[np.integer], Array, Array]:
+    """Fixels after crowded voxels have passed fibres on."""
+    n = int(bundle.max()) + 1 if len(bundle) else 1
+    # One column per bundle for its volume, and one for each part of its direction.
+    values = np.concatenate([share, *flow.T])
+    rows, columns = np.tile(voxel, 4), np.concatenate([bundle + part * n for part in range(4)])
+    packed = widened(csr_array((values, (rows, columns)), shape=(white.size, 4 * n)), white, slice(0, n))
+    volume = packed[:, :n].tocoo()
+    at = volume.coords
+    moved = np.stack([np.asarray(packed[at[0], at[1] + part * n]).ravel() for part in (1, 2, 3)], axis=1)
+    return at[0], at[1], volume.data, moved
 
 
 def _tissues(phantom: Phantom, affine: Array, shape: tuple[int, int, int]) -> dict[str, Array]:

@@ -21,17 +21,22 @@ Array = NDArray[np.floating]
 #: Grid of the search.
 _GRID_MM = 2.5
 #: Least white-matter fraction of a place on the way, and of one where a bundle may end.
-_LEAST_WHITE = 0.35
+_LEAST_WHITE = 0.45
 _END_WHITE = 0.5
 #: Cost of a millimetre is 1 + this * (1 - fraction)^2: a detour through pure white matter is cheaper than a short cut.
-_DETOUR_COST = 12.0
+_DETOUR_COST = 30.0
+#: A step over a border that no fibre passes costs so many times more: average templates join white matter there.
+_BARRIER = 20.0
+#: Fibres between the hemispheres do not cross the midline in front of this y between these z (midbrain,
+#: hypothalamus): the commissures lie above, the decussations of the pons below, the cerebellum's own behind; mm.
+_NO_CROSSING_Y, _NO_CROSSING_Z = -42.0, (-25.0, -7.0)
+#: Fibres pass from cerebrum to cerebellum through the brainstem only: within so much of the midline, in front of this y
+#: and below this z, mm. Elsewhere the tentorium lies between.
+_STEM_X, _STEM_Y, _STEM_Z = 25.0, -48.0, -14.0
+#: Part of the names of cerebellar parcels.
+_CEREBELLAR = "_Cer"
 #: Farthest grey matter of a parcel from a place at its border, mm.
 _BORDER_MM = 3.5
-#: Places closer to the other region than this (cost, about mm) are not where a bundle to it ends: short association
-#: fibres are 15 to 30 mm long. Schuez & Braitenberg 2002, The human cortical white matter, chapter 16.
-_LEAST_COST = 20.0
-#: Strands of a bundle end within this many radii (and mm more) of one place.
-_PATCH = (1.5, 4.0)
 
 
 @dataclass(frozen=True)
@@ -50,6 +55,8 @@ class Routes:
         Next node on the cheapest way to the region; negative at its border.
     cost : array, shape (n_regions, n_nodes)
         Cost of that way.
+    graph : sparse array, shape (n_nodes, n_nodes)
+        Cost between neighbouring places.
     """
 
     points: Array
@@ -57,20 +64,7 @@ class Routes:
     border: list[Array]
     previous: NDArray[np.integer]
     cost: Array
-
-    def patch(
-        self, region: int, other: int, n_places: int, radius_mm: float, rng: np.random.Generator
-    ) -> NDArray[np.intp]:
-        """Rows of `ends` of one region near each other, from which the other is not far; may repeat."""
-        ends = self.ends[region]
-        cost = self.cost[other, ends]
-        # Not the nearest places: parcels that touch would be joined by bundles of no length.
-        lowest = min(_LEAST_COST, float(np.quantile(cost, 0.75)))
-        near = np.flatnonzero((cost >= lowest) & (cost <= max(float(np.median(cost)), 1.5 * lowest)))
-        centre = self.points[ends[rng.choice(near)]]
-        reach = _PATCH[0] * radius_mm + _PATCH[1]
-        within = np.flatnonzero(np.linalg.norm(self.points[ends] - centre, axis=1) <= reach)
-        return rng.choice(within, n_places)
+    graph: csr_array
 
     def path(self, end: int, region: int, other: int) -> Array:
         """The cheapest way from the border beside an end of one region to the border of another, mm."""
@@ -99,10 +93,11 @@ def white_matter_routes(brain: TemplateBrain, parcels: Parcels) -> Routes:
         When a parcel does not touch the white matter.
     """
     points, index, fraction = _white_nodes(brain)
-    graph = _graph(points, index, fraction)
+    graph = _graph(points, index, fraction, _is_cerebellar(parcels, points))
     ends, border = _borders(brain, parcels, points, fraction)
     trees = [dijkstra(graph, indices=nodes, min_only=True, return_predecessors=True)[:2] for nodes in ends]
-    return Routes(points, ends, border, np.stack([tree[1] for tree in trees]), np.stack([tree[0] for tree in trees]))
+    previous, cost = np.stack([tree[1] for tree in trees]), np.stack([tree[0] for tree in trees])
+    return Routes(points, ends, border, previous, cost, graph)
 
 
 def _white_nodes(brain: TemplateBrain) -> tuple[Array, NDArray[np.intp], Array]:
@@ -123,7 +118,7 @@ def _white_nodes(brain: TemplateBrain) -> tuple[Array, NDArray[np.intp], Array]:
     return centres[where], index, fraction[where]
 
 
-def _graph(points: Array, index: NDArray[np.intp], fraction: Array) -> csr_array:
+def _graph(points: Array, index: NDArray[np.intp], fraction: Array, cerebellar: NDArray[np.bool_]) -> csr_array:
     """Neighbours (faces, edges, corners) joined by the cost of the way between them."""
     shape = index.max(axis=0) + 3
     number = np.full(shape, -1)
@@ -139,9 +134,27 @@ def _graph(points: Array, index: NDArray[np.intp], fraction: Array) -> csr_array
         length = _GRID_MM * np.linalg.norm(np.array(step) - 1.0)
         rows.append(here)
         columns.append(there)
-        values.append(length * (cost[here] + cost[there]) / 2.0)
+        barred = _barred(points[here], points[there], cerebellar[here] != cerebellar[there])
+        values.append(length * (cost[here] + cost[there]) / 2.0 * np.where(barred, _BARRIER, 1.0))
     entries = (np.concatenate(values), (np.concatenate(rows), np.concatenate(columns)))
     return csr_array(entries, shape=(len(points), len(points)))
+
+
+def _barred(here: Array, there: Array, leaves_cerebellum: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Steps over the midline or the tentorium where no fibre passes."""
+    x, y, z = here.T
+    between = (z > _NO_CROSSING_Z[0]) & (z < _NO_CROSSING_Z[1])
+    midline = (np.sign(x) != np.sign(there[:, 0])) & (y > _NO_CROSSING_Y) & between
+    stem = (np.abs(x) < _STEM_X) & (y > _STEM_Y) & (z < _STEM_Z)
+    return midline | (leaves_cerebellum & ~stem)
+
+
+def _is_cerebellar(parcels: Parcels, points: Array) -> NDArray[np.bool_]:
+    """Whether the grey matter nearest to each point is a cerebellar parcel's, shape (n_points,)."""
+    ours = [int(row["index"]) for _, row in parcels.nodes.iterrows() if _CEREBELLAR in str(row["name"])]
+    labelled = np.argwhere(parcels.labels > 0)
+    nearest = cKDTree(apply_affine(parcels.affine, labelled.astype(float))).query(points)[1]
+    return np.isin(parcels.labels[tuple(labelled[nearest].T)], ours)
 
 
 def _borders(
@@ -149,9 +162,12 @@ def _borders(
 ) -> tuple[list[NDArray[np.intp]], list[Array]]:
     """Nodes beside the grey matter of every parcel, and the points where white turns grey there."""
     white = np.flatnonzero(fraction > _END_WHITE)
+    labelled = np.argwhere(parcels.labels > 0)
+    whose = parcels.labels[tuple(labelled.T)]
+    tree = cKDTree(apply_affine(parcels.affine, labelled.astype(float)))
     ends, border = [], []
     for region, value in enumerate(parcels.nodes["index"]):
-        grey = apply_affine(parcels.affine, np.argwhere(parcels.labels == int(value)).astype(float))
+        grey = apply_affine(parcels.affine, labelled[whose == int(value)].astype(float))
         here = sample(brain.tissues["WM"], brain.affine, grey) < _END_WHITE
         grey = grey[here]
         if len(grey) == 0:
@@ -161,8 +177,12 @@ def _borders(
         if not beside.any():
             raise ValueError(f"Region {region} does not touch the white matter of the template.")
         nodes = white[beside]
-        ends.append(nodes)
-        border.append(_turning_points(brain, points[nodes], grey[nearest[beside]]))
+        turning = _turning_points(brain, points[nodes], grey[nearest[beside]])
+        # A fibre ends in the grey matter that it meets: places where another region is nearer are that region's.
+        own = whose[tree.query(turning)[1]] == int(value)
+        own = own if own.any() else np.ones(len(nodes), bool)
+        ends.append(nodes[own])
+        border.append(turning[own])
     return ends, border
 
 

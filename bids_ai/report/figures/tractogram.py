@@ -213,8 +213,7 @@ def _draw_key(figure: Figure, drawn: int, total: int) -> None:
         Line2D([], [], color=colour, lw=3, label=label)
         for colour, label in (((1, 0, 0), "left-right"), ((0, 1, 0), "front-back"), ((0.25, 0.4, 1), "up-down"))
     ]
-    legend = figure.legend(handles=key, loc="outside lower left", ncols=3, labelcolor="white")
-    legend.set_title(None)
+    figure.legend(handles=key, loc="outside lower left", ncols=3, labelcolor="white")
     figure.text(
         0.99, 0.015, f"{drawn:,} of {total:,} streamlines".replace(",", " "), ha="right", color=MUTED, fontsize=10
     )
