@@ -14,6 +14,8 @@ __all__ = ["Columns", "pulse_responses", "regional_columns", "rest_activity", "s
 
 #: A long record is made of takes of about this length; they fade into each other over at most this, s.
 TAKE_S, OVERLAP_S = 10.0, 0.5
+#: Connections that are integrated side by side: more need memory and are not faster.
+CHUNK_CONNECTIONS = 3_000_000
 
 
 def rest_activity(
@@ -117,13 +119,17 @@ def true_responses(
         mV; the first sample is one interval after the pulse.
     """
     network = Network(connectome, columns or regional_columns(connectome.n_regions, rng), sampling_hz)
-    begin = network.settled(n_states, rng).copies(1 + len(doses))
+    n_copies = 1 + len(doses)
     with_none = np.concatenate([np.zeros((1, connectome.n_regions)), doses])
-    drive = network.volleys(with_none[:, None], np.zeros((len(with_none), 1)))
-    # Copies of a system are its second axis, so that they share its noise.
-    record = network.run(begin, round(duration_s * sampling_hz), lambda step: drive(step)[:, 0]).record
-    change: Array = (record[:, 1:] - record[:, :1]).mean(dim=0).numpy()
-    return change
+    drive = network.volleys(with_none[:, None], np.zeros((n_copies, 1)))
+    at_once = max(1, CHUNK_CONNECTIONS // (n_copies * connectome.n_regions**2))
+    change = np.zeros((len(doses), round(duration_s * sampling_hz), connectome.n_regions))
+    for first in range(0, n_states, at_once):
+        begin = network.settled(min(at_once, n_states - first), rng).copies(n_copies)
+        # Copies of a system are its second axis, so that they share its noise.
+        record = network.run(begin, change.shape[1], lambda step: drive(step)[:, 0]).record
+        change += (record[:, 1:] - record[:, :1]).sum(dim=0).numpy()
+    return change / n_states
 
 
 def sewn(takes: Array, edges: NDArray[np.integer], overlap: int) -> Array:
