@@ -147,7 +147,6 @@ def build_dwi_workflow(
     tensor = node("tensor", dwi_resample.TensorMaps)
     outputs = pe.Node(IdentityInterface(fields=sorted(_FILES)), name="outputs")
 
-    clean = _wire_denoising(workflow, node, check, inputs, denoise=denoise)
     workflow.connect(
         [
             (check, table, tables),
@@ -156,21 +155,28 @@ def build_dwi_workflow(
             (motion, distortion, [("b0", "b0"), ("mask", "mask")]),
             (distortion, bias, [("b0", "b0")]),
             (bias, register, [("b0", "b0"), ("mask", "mask")]),
+            (check, table, [("dwi", "dwi")]),
+            (check, motion, [("dwi", "dwi")]),
             (motion, resample, [("dwi", "dwi"), ("motion", "motion")]),
             (distortion, resample, [("shift", "shift")]),
             (bias, resample, [("field", "field"), ("mask", "rough_mask")]),
             (register, resample, [(name, name) for name in ("dwi_to_frame", "frame_mask", "template_to_dwi")]),
-            (resample, tensor, [(name, name) for name in ("dwi", "bval", "bvec", "mask")]),
+            (resample, tensor, [(name, name) for name in ("bval", "bvec", "mask")]),
         ]
     )
-    for target in (table, motion):
-        workflow.connect(*clean, target, "dwi")
-    nodes = {made.name: made for made in (motion, distortion, register, resample, tensor)}
-    noise = workflow.get_node("noise")
-    nodes |= {"noise": noise} if noise else {}
+    final = (resample, "dwi")
+    if denoise and _enough_volumes(inputs):
+        noise = node("noise", dwi_prepare.NoiseResidual)
+        if choose_engine(inputs.engine) == "mrtrix3":
+            _denoise_before(workflow, node, inputs, check, motion, noise)
+        else:
+            final = _denoise_after(workflow, node, resample, noise)
+    workflow.connect(*final, tensor, "dwi")
+    workflow.connect(*final, outputs, "dwi")
     for name, (source, field) in _FILES.items():
-        if source in nodes:
-            workflow.connect(nodes[source], field, outputs, name)
+        made = workflow.get_node(source)
+        if made is not None and name != "dwi":
+            workflow.connect(made, field, outputs, name)
     return workflow
 
 
@@ -199,30 +205,38 @@ def _register_node(node: Any, nodes: Any, inputs: DwiInputs, *, align: bool, see
     )
 
 
-def _wire_denoising(workflow: Any, node: Any, check: Any, inputs: DwiInputs, *, denoise: bool) -> tuple[Any, str]:
-    """Connect the nodes of the engine; give the node and the output that hold the clean series."""
+def _denoise_before(workflow: Any, node: Any, inputs: DwiInputs, check: Any, motion: Any, noise: Any) -> None:
+    """MP-PCA needs noise as the scanner made it. Motion is still estimated on the raw series: see docs/diffusion.md."""
     from nipype.interfaces import mrtrix3
 
-    from bids_ai.preprocess.interfaces import dwi_prepare
-
-    if not denoise or not _enough_volumes(inputs):
-        return check, "dwi"
-    noise = node("noise", dwi_prepare.NoiseResidual)
-    workflow.connect(check, "dwi", noise, "before")
-    workflow.connect(check, "bval", noise, "bval")
-    if choose_engine(inputs.engine) == "dipy":
-        clean = node("denoise", dwi_prepare.Patch2Self)
-        workflow.connect([(check, clean, [("dwi", "in_file"), ("bval", "bval")])])
-        workflow.connect(clean, "out_file", noise, "after")
-        return clean, "out_file"
-    denoised = node("denoise", mrtrix3.DWIDenoise, out_file="denoised.nii", nthreads=1)
+    denoised = node("denoise", mrtrix3.DWIDenoise, out_file="denoised.nii", nthreads=1, args="-quiet")
     slices = "ijk".index((inputs.slice_encoding or "k")[0])
     plane = [axis for axis in range(3) if axis != slices]
-    unringed = node("unring", mrtrix3.MRDeGibbs, out_file="unringed.nii", axes=plane, nthreads=1)
-    workflow.connect(check, "dwi", denoised, "in_file")
-    workflow.connect(denoised, "out_file", noise, "after")
-    workflow.connect(denoised, "out_file", unringed, "in_file")
-    return unringed, "out_file"
+    unringed = node("unring", mrtrix3.MRDeGibbs, out_file="unringed.nii", axes=plane, nthreads=1, args="-quiet")
+    workflow.connect(
+        [
+            (check, denoised, [("dwi", "in_file")]),
+            (denoised, unringed, [("out_file", "in_file")]),
+            (unringed, motion, [("out_file", "clean")]),
+            (check, noise, [("dwi", "before"), ("bval", "bval")]),
+            (denoised, noise, [("out_file", "after")]),
+        ]
+    )
+
+
+def _denoise_after(workflow: Any, node: Any, resample: Any, noise: Any) -> tuple[Any, str]:
+    """Patch2Self makes each volume from the others, so that it has to find them in one position."""
+    from bids_ai.preprocess.interfaces import dwi_prepare
+
+    denoised = node("denoise", dwi_prepare.Patch2Self)
+    workflow.connect(
+        [
+            (resample, denoised, [("dwi", "in_file"), ("bval", "bval"), ("mask", "mask")]),
+            (resample, noise, [("dwi", "before"), ("bval", "bval"), ("mask", "mask")]),
+            (denoised, noise, [("out_file", "after")]),
+        ]
+    )
+    return denoised, "out_file"
 
 
 def _enough_volumes(inputs: DwiInputs) -> bool:
@@ -288,6 +302,8 @@ def preprocess_dwi(
     # Moved, then the nodes' folder goes: the working copies are several times the size of the series.
     files = {}
     for name, (source, field) in _FILES.items():
+        if name == "dwi" and hasattr(outputs.get("denoise"), "out_file") and "unring" not in outputs:
+            source, field = "denoise", "out_file"
         made = getattr(outputs.get(source), field, None)
         files[name] = _move(Path(made), work_dir, name) if isinstance(made, str) and made else None
     shutil.rmtree(work_dir / "dwi", ignore_errors=True)

@@ -17,14 +17,20 @@ LEAST_VOLUMES = 10
 _NORMAL_MAD = 1.4826
 
 
-def patch2self(data: NDArray[Any], bvals: NDArray[Any]) -> NDArray[np.float32]:
+def patch2self(data: NDArray[Any], bvals: NDArray[Any], where: NDArray[np.bool_]) -> NDArray[np.float32]:
     """Self-supervised denoising (Fadnavis et al. 2020, doi:10.48550/arXiv.2011.01355), with dipy.
+
+    Each volume is replaced by its regression on all others. Of a series that is not realigned, every volume would come
+    out in a mixture of the positions of the others, and its own could no longer be found.
 
     Parameters
     ----------
     data : (nx, ny, nz, n_volumes) array
+        Realigned.
     bvals : (n_volumes,) array
         s/mm2.
+    where : (nx, ny, nz) bool array
+        Voxels to learn from and to denoise; the others are left as they are.
 
     Returns
     -------
@@ -36,7 +42,7 @@ def patch2self(data: NDArray[Any], bvals: NDArray[Any]) -> NDArray[np.float32]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         clean = run(
-            np.asarray(data, np.float32),
+            np.asarray(data[where], np.float32)[:, None, None],
             np.asarray(bvals, float),
             model="ols",
             b0_threshold=B0_LIMIT,
@@ -47,7 +53,9 @@ def patch2self(data: NDArray[Any], bvals: NDArray[Any]) -> NDArray[np.float32]:
             out_dtype=np.float32,
             verbose=False,
         )
-    return np.asarray(clean, np.float32)
+    out = np.array(data, np.float32)
+    out[where] = np.maximum(clean[:, 0, 0], 0)
+    return out
 
 
 def residual_map(before: NDArray[Any], after: NDArray[Any]) -> NDArray[np.float32]:

@@ -32,15 +32,22 @@ class Stage:
     shrink: int
     fwhm_voxels: float
     iterations: int
+    #: Whether the motion between the images is estimated, too; it is known well enough before the finest stage.
+    motion: bool = True
 
 
-STAGES = (Stage(4, 4.0, 12), Stage(2, 2.5, 12), Stage(1, 1.5, 8))
-SLOPPY_STAGES = (Stage(2, 3.0, 8), Stage(1, 2.0, 5))
+STAGES = (Stage(4, 4.0, 12), Stage(2, 2.5, 12), Stage(1, 1.5, 8, motion=False))
+SLOPPY_STAGES = (Stage(2, 3.0, 8), Stage(1, 2.0, 5, motion=False))
 #: Weight of the squared slope of the shift (voxels per voxel) against the squared difference of the images, in units of
-#: the spread of the image. Chosen on simulated fields (docs/diffusion.md).
-SMOOTHNESS = 0.05
+#: the spread of the image. Chosen on simulated scans other than those of docs/diffusion.md.
+SMOOTHNESS = 0.0125
 #: Signal may pile up or thin out by up to this factor before the shift is no longer believed.
 _LEAST_JACOBIAN = 0.2
+_CG_TOLERANCE, _CG_STEPS = 1e-2, 60
+#: A stage ends when the cost falls by less than this part.
+_LEAST_PROGRESS = 1e-3
+#: The field is sought within this many voxels of the brain; beyond, it goes on evenly.
+_MARGIN_VOXELS = 8
 
 
 @dataclass
@@ -115,21 +122,30 @@ def estimate_shift(
     scale = float(np.percentile(forward[mask], 90)) or 1.0
     gain = float(forward.sum(dtype=float) / max(float(reverse.sum(dtype=float)), 1e-12))
     first, second = np.asarray(forward, np.float32) / scale, np.asarray(reverse, np.float32) * (gain / scale)
-    stages = SLOPPY_STAGES if sloppy else STAGES
-    shift, moved = np.zeros(forward.shape, np.float32), np.zeros(6)
-    for stage in stages:
-        solver = _Solver(first, second, affine, axis, ratio, stage)
+    box, pad = _around(mask)
+    cut = np.array(affine, float)
+    cut[:3, 3] = apply_matrix(cut, np.array([[float(part.start) for part in box]]))[0]
+    first, second, inside = first[box], second[box], mask[box]
+    shift, moved = np.zeros(first.shape, np.float32), np.zeros(6)
+    for stage in SLOPPY_STAGES if sloppy else STAGES:
+        solver = _Solver(first, second, cut, axis, ratio, stage)
         shift, moved = solver.solve(shift, moved)
-    final = _Solver(first, second, affine, axis, ratio, Stage(1, 0.0, 0))
-    before = final.images(np.zeros_like(shift), np.zeros(6))
-    after = final.images(shift, moved)
-    similarity = {
-        name: float(np.corrcoef(pair[0][mask], pair[1][mask])[0, 1])
-        for name, pair in (("before", before), ("after", after))
-    }
-    found = Distortion(shift, axis, similarity, moved)
+    final = _Solver(first, second, cut, axis, ratio, Stage(1, 0.0, 0))
+    pairs = {"before": final.images(np.zeros_like(shift), np.zeros(6)), "after": final.images(shift, moved)}
+    similarity = {name: float(np.corrcoef(a[inside], b[inside])[0, 1]) for name, (a, b) in pairs.items()}
+    found = Distortion(np.pad(shift, pad, mode="edge"), axis, similarity, moved)
     _judge(found, mask)
     return found
+
+
+def _around(mask: NDArray[np.bool_]) -> tuple[tuple[slice, ...], list[tuple[int, int]]]:
+    """Box around the brain with a margin, and by how much it falls short of the grid on either side."""
+    box, pad = [], []
+    for axis, n in zip(np.nonzero(mask), mask.shape, strict=True):
+        low, high = max(0, int(axis.min()) - _MARGIN_VOXELS), min(n, int(axis.max()) + 1 + _MARGIN_VOXELS)
+        box.append(slice(low, high))
+        pad.append((low, n - high))
+    return tuple(box), pad
 
 
 def _judge(found: Distortion, mask: NDArray[np.bool_]) -> None:
@@ -184,7 +200,7 @@ class _Solver:
             residual, by_shift, by_motion = self._linearise(d, moved)
             step, turn = self._step(d, residual, by_shift, by_motion)
             d, moved, progress = self._descend(d, moved, step, turn)
-            if progress < 1e-4:
+            if progress < _LEAST_PROGRESS:
                 break
         grown = d.reshape(self.shape) * k
         if k > 1:
@@ -252,8 +268,11 @@ class _Solver:
         jacobi = linalg.LinearOperator(normal.shape, matvec=lambda x: scale * x)
 
         def solved(vector: FloatArray) -> FloatArray:
-            return np.asarray(linalg.cg(normal, vector, rtol=1e-3, maxiter=150, M=jacobi)[0])
+            # An inexact Newton step: the next one sees what this one left.
+            return np.asarray(linalg.cg(normal, vector, rtol=_CG_TOLERANCE, maxiter=_CG_STEPS, M=jacobi)[0])
 
+        if not self.stage.motion:
+            return solved(right), np.zeros(6)
         cross = np.asarray(by_shift.T @ columns)
         through = np.column_stack([solved(column) for column in cross.T])
         alone = solved(right)

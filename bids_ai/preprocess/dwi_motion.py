@@ -10,10 +10,10 @@ import numpy as np
 from scipy import ndimage
 
 from bids_ai.bids.gradients import GradientTable
-from bids_ai.preprocess import dwi_outliers, motion
+from bids_ai.preprocess import dwi_eddy, dwi_outliers, motion
 from bids_ai.preprocess.bold_geometry import apply_matrix, grid_points, voxel_sizes
 from bids_ai.preprocess.bold_reference import realign_volume
-from bids_ai.preprocess.dwi_alignment import Level, PredictionAligner
+from bids_ai.preprocess.dwi_alignment import Level, PredictionAligner, eddy_matrix, split
 from bids_ai.preprocess.dwi_outliers import SliceOutliers
 from bids_ai.preprocess.dwi_prediction import Smoother, predictions, smoothers
 from bids_ai.preprocess.gradients import rotate_by_motion
@@ -108,16 +108,44 @@ class MotionEstimator:
         """Estimate motion, eddy currents where a phase axis is known, and outlier slices."""
         n = len(self.table)
         matrices, correlations = self._from_unweighted(), np.full(n, np.nan)
-        notes: list[str] = []
+        note = ""
         outliers = SliceOutliers.none(n, self.mask.shape[self.slice_axis])
         chosen: list[Smoother] = []
+        slopes = np.zeros((n, 3))
         for level in self.rounds:
             signal = self._realigned(matrices, outliers)
             chosen = smoothers(self._turned(matrices), signal[:, self._inside])
             matrices, correlations = self._align(chosen, signal, matrices, correlations, level)
+            if self.phase_axis is not None:
+                rigid = self._without_slopes(slopes, matrices)
+                slopes, note = self._eddy(chosen, signal, matrices, level)
+                matrices = self._slopes_matrices(slopes) @ rigid
             outliers = self._outliers(chosen, signal, matrices)
         matrices = self._join(matrices)
-        return Motion(matrices, matrices.copy(), np.zeros((n, 3)), correlations, outliers, chosen, notes)
+        rigid = self._without_slopes(slopes, matrices)
+        return Motion(matrices, rigid, slopes, correlations, outliers, chosen, [note] if note else [])
+
+    def _eddy(
+        self, chosen: list[Smoother], signal: NDArray[Any], matrices: FloatArray, level: Level
+    ) -> tuple[FloatArray, str]:
+        """Slopes along the phase-encoding axis that follow the gradients; zero where they do not."""
+        assert self.phase_axis is not None
+        slopes = np.full((len(self.table), 3), np.nan)
+        for volume, values in predictions(chosen, signal):
+            if not self.table.unweighted[volume]:
+                aligner = PredictionAligner(self._spread(values), self.affine, self.counted, level, self.phase_axis)
+                found, _ = aligner.fit(self.volume_at(volume), matrices[volume])
+                slopes[volume] = split(found, self.phase_axis, self.centre)[1]
+        return dwi_eddy.explained_by_gradients(slopes, self.table, self.affine)
+
+    def _slopes_matrices(self, slopes: FloatArray) -> FloatArray:
+        """Eddy currents act after the motion. Rigid steps of the alignment come before them and leave them alone."""
+        if self.phase_axis is None:
+            return np.tile(np.eye(4), (len(slopes), 1, 1))
+        return np.array([eddy_matrix(row, self.phase_axis, self.centre) for row in slopes])
+
+    def _without_slopes(self, slopes: FloatArray, matrices: FloatArray) -> FloatArray:
+        return np.asarray(np.linalg.inv(self._slopes_matrices(slopes)) @ matrices)
 
     def _from_unweighted(self) -> FloatArray:
         """Motion of the b0 volumes against their mean, relative to the first; of the others interpolated in time."""

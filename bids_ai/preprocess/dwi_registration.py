@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
 #: The T1w brain is matched to the b0 within this distance of the rough mask, mm.
 _RIM_MM = 4.0
+#: Grey and white matter differ so much at b = 0 that the cost of the boundary is flat where nearly all points are in
+#: order: what lies within its reach is then moved by noise.
+_BOUNDARY_SILENT = 0.05
 
 
 @dataclass
@@ -74,7 +77,9 @@ def register_to_t1w(
     else:
         refined, report = coregistration.refine_by_boundary(b0, affine, boundary, start, sloppy=sloppy)
         quality |= {f"boundary_{name}": value for name, value in report.items()}
-        if coregistration.refinement_is_credible(report):
+        if report["before"] < _BOUNDARY_SILENT:
+            quality["boundary_note"] = "in order after mutual information already, which was kept"
+        elif coregistration.refinement_is_credible(report):
             matrix = refined
             quality["method"] = "mutual information, then boundary-based (rigid)"
         else:

@@ -20,7 +20,8 @@ from bids_ai.preprocess.interfaces.dwi_prepare import read_table, write_series
 class MotionInput(BaseInterfaceInputSpec):
     """Inputs of `EstimateMotion`."""
 
-    dwi = File(exists=True, mandatory=True)
+    dwi = File(exists=True, mandatory=True, desc="as scanned: denoising borrows from volumes in other positions")
+    clean = File(exists=True, desc="denoised series, in which outlier slices are replaced; `dwi` if not given")
     bval = File(exists=True, mandatory=True)
     bvec = File(exists=True, mandatory=True)
     phase_encoding = traits.Str(desc="BIDS PhaseEncodingDirection; without it eddy currents are left out")
@@ -78,9 +79,11 @@ class EstimateMotion(SimpleInterface):
             loss=found.outliers.loss,
             outlier=found.outliers.outlier,
         )
-        corrected = self.inputs.dwi
+        corrected = self.inputs.clean if isdefined(self.inputs.clean) else self.inputs.dwi
         replaced = bool(self.inputs.replace_outliers and found.outliers.outlier.any())
         if replaced:
+            cleaned: Any = nib.load(corrected)
+            data = np.asarray(cleaned.dataobj, np.float32)
             for volume in found.outliers.substitutes:
                 data[..., volume] = found.outliers.replaced(volume, data[..., volume])
             corrected = write_series(data, affine, folder / "replaced.nii")

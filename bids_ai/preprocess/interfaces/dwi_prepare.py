@@ -9,12 +9,17 @@ from typing import Any
 
 import nibabel as nib
 import numpy as np
-from nipype.interfaces.base import BaseInterfaceInputSpec, File, SimpleInterface, TraitedSpec, traits
+from nipype.interfaces.base import BaseInterfaceInputSpec, File, SimpleInterface, TraitedSpec, isdefined, traits
+from scipy import ndimage
 
 from bids_ai.bids.gradients import GradientTable, read_gradients, write_gradients
 from bids_ai.preprocess import bold_geometry as geometry
 from bids_ai.preprocess import dwi_denoise, dwi_series, gradients
 from bids_ai.preprocess.bold_reference import rough_mask
+from bids_ai.preprocess.resampling import SeriesWriter
+
+#: Denoising reaches this far beyond the brain mask, so that nothing changes at its edge.
+_RIM_VOXELS = 3
 
 
 def read_table(bval: str, bvec: str, n_volumes: int) -> GradientTable:
@@ -74,6 +79,7 @@ class Patch2SelfInput(BaseInterfaceInputSpec):
 
     in_file = File(exists=True, mandatory=True)
     bval = File(exists=True, mandatory=True)
+    mask = File(exists=True, mandatory=True, desc="brain; what lies further than a few voxels off is left as it is")
 
 
 class Patch2SelfOutput(TraitedSpec):
@@ -91,10 +97,15 @@ class Patch2Self(SimpleInterface):
     def _run_interface(self, runtime: Any) -> Any:
         image: Any = nib.load(self.inputs.in_file)
         bvals = np.loadtxt(self.inputs.bval, ndmin=1)
+        near = ndimage.binary_dilation(geometry.load(self.inputs.mask)[0] > 0, iterations=_RIM_VOXELS)
         # Its progress bar does not belong into a log.
         with contextlib.redirect_stderr(io.StringIO()):
-            clean = dwi_denoise.patch2self(np.asarray(image.dataobj, np.float32), bvals)
-        self._results["out_file"] = write_series(clean, image.affine, Path(runtime.cwd) / "denoised.nii")
+            clean = dwi_denoise.patch2self(np.asarray(image.dataobj, np.float32), bvals, near)
+        path = Path(runtime.cwd) / "dwi.nii.gz"
+        with SeriesWriter(path, clean.shape, image.affine, float(image.header.get_zooms()[3]), code=1) as writer:
+            for volume in range(clean.shape[3]):
+                writer.append(clean[..., volume])
+        self._results["out_file"] = str(path)
         return runtime
 
 
@@ -104,6 +115,7 @@ class NoiseInput(BaseInterfaceInputSpec):
     before = File(exists=True, mandatory=True)
     after = File(exists=True, mandatory=True)
     bval = File(exists=True, mandatory=True)
+    mask = File(exists=True, desc="brain; a rough one is made if not given")
 
 
 class NoiseOutput(TraitedSpec):
@@ -125,7 +137,10 @@ class NoiseResidual(SimpleInterface):
         raw, clean = np.asarray(before.dataobj, np.float32), np.asarray(after.dataobj, np.float32)
         unweighted = GradientTable(np.loadtxt(self.inputs.bval, ndmin=1), np.empty((0, 3))).unweighted
         residual = dwi_denoise.residual_map(raw, clean)
-        mask = rough_mask(raw[..., unweighted].mean(axis=-1), before.affine)
+        if isdefined(self.inputs.mask):
+            mask = geometry.load(self.inputs.mask)[0] > 0
+        else:
+            mask = rough_mask(raw[..., unweighted].mean(axis=-1), before.affine)
         figures = dwi_denoise.noise_figures(raw, residual, mask, unweighted)
         figures["snr_b0_from_differences"] = dwi_denoise.difference_snr(raw, mask, unweighted)
         self._results["residual"] = str(geometry.save(Path(runtime.cwd) / "residual.nii.gz", residual, before.affine))
