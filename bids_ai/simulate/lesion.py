@@ -7,16 +7,18 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from bids_ai.simulate.shapes import Ripple, ellipsoid, inside
+from bids_ai.simulate.shapes import Ripple, blend, inside
 
 Array = NDArray[np.floating]
 
-#: An anterior temporal lobectomy: the pole and some 4.5 cm behind it, with amygdala and the head of the hippocampus;
-#: template mm.
-_CENTRE_MM = (42.0, 0.0, -26.0)
-_RADII_MM = (24.0, 26.0, 21.0)
-#: The wall of the cavity is uneven: standard deviation and wavelength, mm.
-_UNEVEN_MM, _WAVE_MM = 1.5, 30.0
+#: An anterior temporal lobectomy in template mm: from this y, some 4.5 cm behind the pole, to the pole, and lateral of
+#: this x, so that amygdala and the head of the hippocampus go and the brain stem stays.
+_BEHIND_MM, _POLE_MM, _MEDIAL_MM = -21.0, 25.0, 15.0
+#: The Sylvian fissure is its roof: z at y = 0, and how it falls towards the front.
+_ROOF_MM, _ROOF_SLOPE = -11.0, -0.35
+#: Walls meet in an arc of this width, and are uneven: standard deviation and wavelength, mm.
+_ROUND_MM = 12.0
+_UNEVEN_MM, _WAVE_MM = 1.2, 40.0
 
 
 @dataclass(frozen=True)
@@ -37,11 +39,15 @@ class Resection:
     def share(self, points: Array, voxel_mm: float) -> Array:
         """Share of voxels centred at template points (..., 3) that lies in the cavity, 0..1.
 
-        Where there was no brain nothing was taken out; that is left to who asks.
+        It reaches beyond the brain: where there was none nothing was taken out, which is left to who asks.
         """
-        x, y, z = _CENTRE_MM
-        distance = ellipsoid(points, (self.side * x, y, z), _RADII_MM)
-        return inside(distance + points.dtype.type(_UNEVEN_MM) * self.wall(points), voxel_mm)
+        x, y, z = self.side * points[..., 0], points[..., 1], points[..., 2]
+        roof = (z - (_ROOF_MM + _ROOF_SLOPE * y)) / np.float32(np.hypot(1.0, _ROOF_SLOPE))
+        # The part of space on the inner side of all walls, with rounded edges; distances are negative there.
+        outside = np.maximum(_BEHIND_MM - y, y - _POLE_MM)
+        for wall in (_MEDIAL_MM - x, roof):
+            outside = -blend(-outside, -wall, _ROUND_MM)
+        return inside(outside + points.dtype.type(_UNEVEN_MM) * self.wall(points), voxel_mm)
 
 
 def random_resection(rng: np.random.Generator) -> Resection:
