@@ -50,6 +50,11 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
         "--redo", nargs="+", default=[], metavar="NAME", help="delete the results of these methods or systems first"
     )
     parser.add_argument("--report-only", action="store_true", help="run nothing, write tables and figures")
+    parser.add_argument(
+        "--table",
+        type=Path,
+        help="go on from the results in this table (such as benchmarks/ec/results.tsv), and write all to it at the end",
+    )
     parser.add_argument("--page", type=Path, help="write the page of the documentation here, figures beside it")
     parser.add_argument("--quick", action="store_true", help="a smoke run of small systems")
     return parser.parse_args(arguments)
@@ -59,10 +64,14 @@ def main(arguments: list[str] | None = None) -> None:
     options = parse(arguments)
     torch.set_num_threads(1)
     results = Results(options.out / "results")
+    if options.table and options.table.is_file():
+        print(f"{results.read_table(options.table)} results taken from {options.table}")
     if options.redo:
         print(f"{results.remove(options.redo)} results deleted")
     if not options.report_only:
         run(options, results)
+    if options.table:
+        print(f"{results.write_table(options.table)} results written to {options.table}")
     table = write_tables(results, options.out)
     write_page(table, results, options.page or options.out / "benchmark_ec.md")
 

@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 Result = dict[str, Any]
+TIMING = "timing"
+"""Part whose results are of one machine."""
 
 
 class Results:
@@ -39,6 +41,32 @@ class Results:
         """Every result of a part, in the order of their names."""
         return [read(path) for path in sorted((self.folder / part).glob("*/*.json"))]
 
+    def read_table(self, table: Path) -> int:
+        """Take over the results of a table that are not there yet, and return how many."""
+        taken = 0
+        for line in table.read_text(encoding="utf-8").splitlines()[1:]:
+            part, group, name, content = line.split("\t", 3)
+            path = self.path(part, group, name)
+            if not path.is_file():
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_text(content, encoding="utf-8")
+                taken += 1
+        return taken
+
+    def write_table(self, table: Path) -> int:
+        """Write all results but the times of this machine to one table, a line each, and return how many."""
+        lines = ["part\tsetting\tname\tresult"]
+        for path in sorted(self.folder.glob("*/*/*.json")):
+            part, group = path.parts[-3:-1]
+            if part == TIMING:
+                continue
+            content = json.dumps(_short(json.loads(path.read_text(encoding="utf-8"))), sort_keys=True)
+            lines.append("\t".join((part, group, path.stem, content)))
+        temporary = table.with_suffix(".part")
+        temporary.write_text("\n".join(lines) + "\n", encoding="utf-8")
+        temporary.replace(table)
+        return len(lines) - 1
+
     def remove(self, names: Sequence[str]) -> int:
         """Delete the results of methods or systems and return how many there were."""
         gone = 0
@@ -54,6 +82,11 @@ def read(path: Path) -> Result:
     """Read a result; null is NaN."""
     result: Result = json.loads(path.read_text(encoding="utf-8"))
     return {key: float("nan") if value is None else value for key, value in result.items()}
+
+
+def _short(result: Result) -> Result:
+    """Six digits of each number: beyond they depend on the machine."""
+    return {key: float(f"{value:.6g}") if isinstance(value, float) else value for key, value in result.items()}
 
 
 def _storable(result: Result) -> Result:

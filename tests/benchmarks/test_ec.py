@@ -36,6 +36,22 @@ def case(tmp_path_factory: pytest.TempPathFactory) -> Case:
     return prepare_cases(PLAN, SETTING, [0], tmp_path_factory.mktemp("series"), None)[0]
 
 
+# ---- results
+
+
+def test_results_go_on_from_a_table(tmp_path):
+    first, second = Results(tmp_path / "first"), Results(tmp_path / "second")
+    for part, value in (("compare", 1 / 3), ("timing", 7.0)):
+        first.get(part, "setting", "seed-000_a", lambda value=value: {"method": "a", "r": value, "lost": float("nan")})
+    table = tmp_path / "results.tsv"
+    assert first.write_table(table) == 1  # times are of one machine
+    assert (second.read_table(table), second.read_table(table)) == (1, 0)
+    [result] = second.all("compare")
+    assert result["r"] == pytest.approx(1 / 3, rel=1e-5)
+    assert np.isnan(result["lost"])
+    assert second.get("compare", "setting", "seed-000_a", dict) == result
+
+
 # ---- what is run
 
 
