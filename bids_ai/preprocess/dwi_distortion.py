@@ -43,6 +43,8 @@ SLOPPY_STAGES = (Stage(2, 3.0, 8), Stage(1, 2.0, 5, motion=False))
 SMOOTHNESS = 0.0125
 #: Signal may pile up or thin out by up to this factor before the shift is no longer believed.
 _LEAST_JACOBIAN = 0.2
+#: Correlation of the two images, distortion undone, below which they are not of one head or not of opposite encodings.
+_LEAST_SIMILARITY = 0.8
 _CG_TOLERANCE, _CG_STEPS = 1e-2, 60
 #: A stage ends when the cost falls by less than this part.
 _LEAST_PROGRESS = 1e-3
@@ -149,10 +151,12 @@ def _around(mask: NDArray[np.bool_]) -> tuple[tuple[slice, ...], list[tuple[int,
 
 
 def _judge(found: Distortion, mask: NDArray[np.bool_]) -> None:
-    if not found.similarity["after"] > found.similarity["before"]:
+    before, after = found.similarity["before"], found.similarity["after"]
+    if not after > max(before, _LEAST_SIMILARITY):
         found.warnings.append(
-            "The two phase encodings do not agree better after the correction of distortion than before: it was left "
-            "out. Check that the reverse-encoded image belongs to this series and that its direction is right."
+            f"The two phase encodings do not become the same image by any shift (correlation {before:.2f} before, "
+            f"{after:.2f} after): distortion was not corrected. Check that the reverse-encoded image belongs to this "
+            "series and that its direction is right."
         )
         found.shift = np.zeros_like(found.shift)
     folded = float((jacobian(found.shift, found.axis)[mask] < _LEAST_JACOBIAN).mean())

@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 
 #: Rounds of predicting and aligning: the first predictions are blurred by the motion that is sought.
 ROUNDS = (Level(6.0, 25_000, 8), Level(5.0, 30_000, 8))
+#: Volumes pull each other into place: with much motion and few b0 volumes that takes some rounds more.
+_MOST_ROUNDS, _SLOPPY_MOST = 6, 3
+_SETTLED_MM = 0.1
 SLOPPY_ROUNDS = (Level(8.0, 8_000, 6), Level(6.0, 12_000, 6))
 #: Predictions reach this far beyond the sample points, whose values are smoothed, mm.
 _MARGIN_MM = 10.0
@@ -96,6 +99,7 @@ class MotionEstimator:
         self.volume_at, self.table, self.affine, self.mask = volume_at, table, np.asarray(affine, float), mask
         self.phase_axis, self.slice_axis = phase_axis, slice_axis
         self.rounds = SLOPPY_ROUNDS if sloppy else ROUNDS
+        self.most_rounds = _SLOPPY_MOST if sloppy else _MOST_ROUNDS
         sampling = tuple(voxel_sizes(affine))
         distance = ndimage.distance_transform_edt(~mask, sampling=sampling)
         self.counted, self.near = distance <= _RIM_MM, distance <= _RIM_MM + _MARGIN_MM
@@ -112,7 +116,8 @@ class MotionEstimator:
         outliers = SliceOutliers.none(n, self.mask.shape[self.slice_axis])
         chosen: list[Smoother] = []
         slopes = np.zeros((n, 3))
-        for level in self.rounds:
+        for number in range(self.most_rounds):
+            level, before = self.rounds[min(number, len(self.rounds) - 1)], matrices
             signal = self._realigned(matrices, outliers)
             chosen = smoothers(self._turned(matrices), signal[:, self._inside])
             matrices, correlations = self._align(chosen, signal, matrices, correlations, level)
@@ -121,6 +126,8 @@ class MotionEstimator:
                 slopes, note = self._eddy(chosen, signal, matrices, level)
                 matrices = self._slopes_matrices(slopes) @ rigid
             outliers = self._outliers(chosen, signal, matrices)
+            if number >= len(self.rounds) - 1 and self._largest_change(before, matrices) < _SETTLED_MM:
+                break
         matrices = self._join(matrices)
         rigid = self._without_slopes(slopes, matrices)
         return Motion(matrices, rigid, slopes, correlations, outliers, chosen, [note] if note else [])
@@ -137,6 +144,14 @@ class MotionEstimator:
                 found, _ = aligner.fit(self.volume_at(volume), matrices[volume])
                 slopes[volume] = split(found, self.phase_axis, self.centre)[1]
         return dwi_eddy.explained_by_gradients(slopes, self.table, self.affine)
+
+    def _largest_change(self, before: FloatArray, after: FloatArray) -> float:
+        """Largest displacement, over volumes, of the mean point of the brain between two rounds, mm."""
+        points = self._points[self._inside][::50].astype(float)
+        return max(
+            float(np.linalg.norm(apply_matrix(b, points) - apply_matrix(a, points), axis=1).mean())
+            for b, a in zip(before, after, strict=True)
+        )
 
     def _slopes_matrices(self, slopes: FloatArray) -> FloatArray:
         """Eddy currents act after the motion. Rigid steps of the alignment come before them and leave them alone."""
