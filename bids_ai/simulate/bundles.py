@@ -43,7 +43,7 @@ _LOOSENESS = 1.1
 #: A bundle is no thinner, however weak: its fibres then lie less densely.
 _LEAST_RADIUS_MM = 1.5
 #: Points over which strands are smoothed when all is done: axons have no kinks.
-_LAST_SMOOTH = 2.0
+_LAST_SMOOTH = 1.5
 
 
 @dataclass(frozen=True)
@@ -141,7 +141,9 @@ def make_bundles(brain: TemplateBrain, parcels: Parcels, group: Connectome, rng:
     # Where giving way led out of white matter it was too much.
     inside = white.thinnest(packed) >= np.minimum(WANTED_WHITE, white.thinnest(laid))
     packed = np.where(inside[:, None, None], packed, laid)
+    # Even spacing first: on points that bunch, smoothing leaves kinks, and what it then moves must be rescued again.
     packed = smoothed(np.stack([resampled(strand) for strand in packed]), _LAST_SMOOTH)
+    packed = smoothed(white.rescued(packed), 0.75 * _LAST_SMOOTH)
     n = len(owner)
     return Bundles(pairs, packed[:n], owner, radii, packed[n:], short_region)
 

@@ -25,7 +25,7 @@ _SETTLE_SIGMA = 2.5
 #: Least white-matter fraction on the way (mean over a few millimetres), ends apart: fibres do not cross grey matter.
 WANTED_WHITE = 0.65
 #: Share of a strand at either end that is left out there, and points over which the mean is taken.
-_END_SHARE = 0.1
+_END_SHARE = 0.05
 _MEAN_OVER = 3
 #: Where a strand passes from the way of one of its ends to that of the other, as shares of its length.
 _BLEND = (0.3, 0.7)

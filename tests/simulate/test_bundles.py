@@ -1,11 +1,14 @@
 import numpy as np
 import pytest
+from scipy.sparse import csr_array
 from scipy.spatial import cKDTree
 
 from bids_ai.simulate import bundles, head, parcels
 from bids_ai.simulate.connectome import Connectome
-from bids_ai.simulate.packing import give_way
+from bids_ai.simulate.packing import give_way, widened
 from bids_ai.simulate.routes import white_matter_routes
+from bids_ai.simulate.strands import WhiteMatter, draft_strands
+from bids_ai.simulate.territories import territories
 
 
 @pytest.fixture
@@ -83,6 +86,62 @@ def test_stronger_bundles_are_thicker(laid, group):
     assert (np.diff(laid.radii_mm[order]) >= 0).all()
     counts = np.bincount(laid.owner)
     assert counts[order[-1]] > counts[order[0]]
+
+
+def test_strands_do_not_cross_grey_matter(brain, laid):
+    """A tractogram that stops in grey matter could follow them."""
+    white = WhiteMatter(brain)
+    crossing = white.thinnest(laid.strands) < 0.5
+    assert crossing.mean() < 0.05
+
+
+def test_short_fibres_begin_and_end_in_their_region(atlas, laid):
+    points = np.argwhere(atlas.labels > 0)
+    tree = cKDTree(points @ atlas.affine[:3, :3].T + atlas.affine[:3, 3])
+    row_of = {int(label): row for row, label in enumerate(atlas.nodes["index"])}
+    region = np.array([row_of[int(value)] for value in atlas.labels[tuple(points.T)]])
+    ends = region[tree.query(laid.short[:, [0, -1]])[1]]
+    assert (ends == laid.short_region[:, None]).mean() > 0.95
+    length = np.linalg.norm(np.diff(laid.short, axis=1), axis=-1).sum(axis=1)
+    assert 15 < np.median(length) < 35
+    assert np.array_equal(np.unique(laid.short_region), np.arange(len(atlas.nodes)))
+
+
+def test_territories_use_the_border_alike(brain, atlas, group):
+    """Areas of 3 to 1 and a region's own fibres: chances add up to the same everywhere, shares go with area."""
+    routes = white_matter_routes(brain, atlas)
+    pairs = np.array([[0, 1], [0, 2]])
+    local = np.full(len(atlas.nodes), 2.0)
+    shares = territories(routes, pairs, np.array([3.0, 1.0]), local, np.random.default_rng(0))[0]
+    together = 3.0 * shares[0] + 1.0 * shares[1] + 2.0 * shares[-1]
+    assert together.std() / together.mean() < 0.1
+    # The stronger bundle has the larger territory: its chances are spread over more places.
+    spread = {bundle: 1.0 / (shares[bundle] ** 2).sum() for bundle in (0, 1)}
+    assert spread[0] > 1.3 * spread[1]
+    assert all(chance.sum() == pytest.approx(1.0) for chance in shares.values())
+
+
+def test_neighbours_stay_neighbours(brain):
+    """A sheet of strands that begins in one order ends in it, whatever the order of the ways that come in."""
+    rng = np.random.default_rng(0)
+    across = np.linspace(-6.0, 6.0, 20)
+    way = np.linspace([24.0, -30.0, 24.0], [24.0, 10.0, 24.0], 60)
+    ways = way + across[:, None, None] * np.array([0.0, 0.0, 1.0])
+    draft = draft_strands(WhiteMatter(brain), ways, ways[rng.permutation(20)], 4.0, rng)
+    ends = draft.strands[:, -1, 2]
+    assert np.corrcoef(draft.strands[:, 0, 2], ends)[0, 1] > 0.95
+    # The stem is narrower than the territories, and in the same order.
+    assert np.ptp(draft.strands[:, 30, 2]) < 0.8 * np.ptp(ends)
+
+
+def test_full_voxels_pass_fibres_on_and_lose_none():
+    white = np.ones((9, 9, 1))
+    amounts = csr_array(([3.0, 1.0], ([40, 40], [0, 1])), shape=(81, 2))
+    packed = widened(amounts, white, slice(0, 2)).toarray()
+    np.testing.assert_allclose(packed.sum(axis=0), [3.0, 1.0], rtol=0.02)
+    assert packed.sum(axis=1).max() < 1.05
+    # Both bundles widen alike.
+    np.testing.assert_allclose(packed[:, 0], 3.0 * packed[:, 1], atol=1e-3)
 
 
 def test_same_seed_same_bundles(brain, atlas, group):
