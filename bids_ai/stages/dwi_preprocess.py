@@ -5,9 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import nibabel as nib
+import numpy as np
+
 from bids_ai.bids.files import copy, write_json
+from bids_ai.bids.gradients import read_gradients
 from bids_ai.bids.index import Diffusion
 from bids_ai.bids.names import sidecar
+from bids_ai.bids.tables import read_table
 from bids_ai.errors import InputError
 from bids_ai.stages.context import Context
 from bids_ai.stages.sidecars import sources
@@ -115,4 +120,26 @@ def _describe(context: Context, key: str, entry: Diffusion, outputs: DwiOutputs)
 
 
 def _figures(context: Context, entry: Diffusion, inputs: DwiInputs, outputs: DwiOutputs) -> None:
-    """Draw what can be drawn."""
+    from bids_ai.report.figures import dwi as figures
+    from bids_ai.report.figures import dwi_charts as charts
+
+    def figure(key: str) -> Path:
+        return context.names.figure(key, dwi=entry.images)
+
+    image: Any = nib.load(outputs.dwi)
+    table = read_gradients(outputs.bval, outputs.bvec, image.shape[3])
+    charts.plot_gradients(table.bvals, table.world(image.affine), figure("gradients_figure"))
+    with np.load(outputs.motion) as motion:
+        frames = read_table(outputs.confounds)
+        charts.plot_dwi_motion(
+            frames, motion["loss"], motion["outlier"], figure("dwi_motion_figure"), bvals=table.bvals
+        )
+    if outputs.residual is not None:
+        figures.plot_denoising(outputs.residual, figure("denoising_figure"))
+    labels = inputs.t1w_dseg or outputs.mask
+    if inputs.t1w_brain is not None:
+        figures.plot_dwi_coregistration(outputs.dwiref, inputs.t1w_brain, labels, figure("dwi_coregistration_figure"))
+    if outputs.qc["distortion"]["method"] == "reverse phase encoding":
+        figures.plot_dwi_distortion(outputs.dwiref, outputs.dwiref_distorted, labels, figure("dwi_distortion_figure"))
+    if outputs.fa is not None and outputs.direction is not None:
+        figures.plot_fa(outputs.fa, outputs.direction, figure("fa_figure"))

@@ -119,8 +119,21 @@ def _publish(context: Context, entry: Diffusion, made: Tractogram) -> None:
 
 
 def _figures(context: Context, entry: Diffusion, images: DiffusionImages, made: Tractogram) -> None:
+    from bids_ai.report.figures.dwi_charts import plot_orientations
     from bids_ai.report.figures.tractogram import plot_tractogram
 
+    def along_world(array: np.ndarray) -> np.ndarray:
+        """Turn an array so that its axes run along R, A, S."""
+        turned: Any = nib.as_closest_canonical(nib.Nifti1Image(np.asarray(array, np.float32), images.image.affine))
+        return np.asarray(turned.dataobj)
+
+    found = made.orientations
+    plot_orientations(
+        along_world(found.maps.fa),
+        along_world(found.fod),
+        along_world(found.maps.direction),
+        context.names.figure("orientations_figure", dwi=entry.images),
+    )
     lines = made.tracking.streamlines
     plot_tractogram(
         lines.points,
