@@ -27,6 +27,8 @@ BIDSIGNORE = (
     "*_ccep.*",
     "*_ave.fif",
     "*_tractography.*",
+    "*_dwimap.*",
+    "*_dwiref.*",
     "*_stats.tsv",
     "*_stats.json",
     "*_features.tsv",

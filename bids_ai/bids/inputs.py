@@ -45,7 +45,7 @@ def find_inputs(
         found = found._replace(diffusions=diffusions, skipped=found.skipped + lost)
     if not tools:
         return found
-    told = {entry.subject for entry in (*found.anatomies, *found.recordings)}
+    told = {entry.subject for entry in found.anatomies} | {entry.subject for entry in found.recordings}
     told |= {entry.subject for entry in found.diffusions} | {entry.subject for entry in found.skipped}
     reason = f"nothing of it in {' and '.join(str(path) for path in tools.values())} that was asked for"
     absent = [label for label in labels if f"sub-{label}" not in told]

@@ -133,7 +133,7 @@ def _series(context: Context, recording: Recording, atlas: str) -> list[Step]:
                 min_coverage_percent=f"{100 * settings.parcellation.min_coverage:g}",
             )
         )
-        steps += [step(step) for word, step in _ATLASES.items() if word in atlas.lower()]
+        steps += [step(name) for word, name in _ATLASES.items() if word in atlas.lower()]
     if context.names.path("pearson", **holes).is_file():
         shrinkage = settings.functional_connectivity.shrinkage.replace("-", "_")
         steps += [step("pearson"), step(f"partial_{shrinkage}", "scikit-learn"), step("effective_sample_size")]

@@ -178,7 +178,7 @@ def plot_tensors(fa: ArrayLike, direction: ArrayLike, ad: ArrayLike, rd: ArrayLi
     """
     anisotropy = np.nan_to_num(np.asarray(fa, float))
     where, (xs, zs) = _busiest(anisotropy)
-    cut = np.ix_(xs, [where], zs)
+    cut = np.ix_(xs, np.array([where]), zs)
     vectors = np.nan_to_num(np.asarray(direction, float))[cut][:, 0][..., [0, 2]]
     long, short = (np.nan_to_num(np.asarray(values, float))[cut][:, 0] for values in (ad, rd))
     # Semi-axes are diffusivities; the projection of an ellipsoid with matrix M has the matrix of its sub-block.
@@ -221,7 +221,7 @@ def plot_orientations(fa: ArrayLike, fod: ArrayLike, direction: ArrayLike, out: 
         raise InputError(f"{coefficients.shape[-1]} coefficients are those of no even order of harmonics.")
     anisotropy = np.nan_to_num(np.asarray(fa, float))
     where, (xs, zs) = _busiest(anisotropy)
-    cut = np.ix_(xs, [where], zs)
+    cut = np.ix_(xs, np.array([where]), zs)
     angle = np.linspace(0, 2 * np.pi, 2 * _CORNERS, endpoint=False)
     around = np.stack([np.cos(angle), np.zeros_like(angle), np.sin(angle)], axis=1)
     radius = np.maximum(coefficients[cut][:, 0] @ basis(around, order).T, 0)
