@@ -1,4 +1,4 @@
-"""The main job on the generated dataset, from T1w and BOLD to the reports.
+"""The main job on a generated dataset, from T1w, BOLD and the DWI of one subject to the reports.
 
 `manifest_tiny.txt` lists every file of the output. When outputs are meant to change:
 python -m tests.workflow.test_end_to_end OUTPUT_DIR > tests/workflow/manifest_tiny.txt
@@ -16,9 +16,11 @@ from urllib.parse import unquote
 
 import numpy as np
 import pytest
+from scipy.stats import rankdata
 
 from bids_ai.bids.files import read_json
 from bids_ai.bids.tables import read_relmat, read_timeseries
+from bids_ai.simulate.cohort import write_cohort
 from tests.conftest import Answer, call_bids_ai
 
 pytestmark = [pytest.mark.workflow, pytest.mark.slow]
@@ -36,19 +38,28 @@ def manifest(output_dir: Path) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def call(tiny_dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> list[object]:
+def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two subjects, the first with DWI."""
+    out_dir = tmp_path_factory.mktemp("generated") / "with DWI"
+    return write_cohort(out_dir, seed=1, size="tiny", modalities=("t1w", "dwi", "bold"), ragged=True)
+
+
+@pytest.fixture(scope="module")
+def call(dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> list[object]:
     """The command."""
     folder = tmp_path_factory.mktemp("end to end")
-    places = ["run", tiny_dataset, folder / "out", "participant", "-w", folder / "work"]
+    settings = folder / "few streamlines.yaml"
+    settings.write_text("structural_connectivity:\n  streamlines: 5000\n")
+    places = ["run", dataset, folder / "out", "participant", "-w", folder / "work", "--config-file", settings]
     return [*places, "--sloppy", "--atlases", "EqualVolume:20", "--nprocs", 2, "--device", "cpu"]
 
 
 @pytest.fixture(scope="module")
-def finished(call: list[object], tiny_dataset: Path) -> Answer:
-    before = {path: path.stat().st_mtime_ns for path in tiny_dataset.rglob("*")}
+def finished(call: list[object], dataset: Path) -> Answer:
+    before = {path: path.stat().st_mtime_ns for path in dataset.rglob("*")}
     answer = call_bids_ai(*call, timeout=1500)
     assert answer.code == 0, answer.text
-    assert {path: path.stat().st_mtime_ns for path in tiny_dataset.rglob("*")} == before
+    assert {path: path.stat().st_mtime_ns for path in dataset.rglob("*")} == before
     return answer
 
 
@@ -59,7 +70,7 @@ def out(finished: Answer, call: list[object]) -> Path:
 
 def test_every_report_is_named_at_the_end(finished, out):
     assert finished.out.splitlines() == [f"report: {out / 'sub-01.html'}", f"report: {out / 'sub-02.html'}"]
-    assert "4 recording(s), 0 failed job(s), 0 left out for a fault." in finished.err
+    assert "4 recording(s), 1 diffusion series, 0 failed job(s), 0 left out for a fault." in finished.err
 
 
 def test_the_outputs_are_those_of_the_manifest(out):
@@ -151,12 +162,39 @@ def test_every_fit_says_how_it_was_made(out):
     assert len(descriptions) == N_FITS
     assert {entry["Status"] for entry in descriptions} == {"fitted"}
     assert all(source.startswith("bids::sub-") for entry in descriptions for source in entry["Sources"])
-    assert sorted(len(entry["Sources"]) for entry in descriptions) == [1, 1, 1, 1, 2, 2]
+    # One run, or two; and the structural connectivity, where the subject has DWI.
+    assert sorted(len(entry["Sources"]) for entry in descriptions) == [1, 1, 2, 2, 2, 3]
+    given = {entry["Sources"][0].partition("/")[0]: entry["StructuralConnectivity"] for entry in descriptions}
+    assert given == {"bids::sub-01": "of the subject", "bids::sub-02": "none"}
 
 
-def test_sources_exist(out, tiny_dataset):
+def test_structural_connectivity_goes_with_the_truth(out, dataset):
+    [path] = out.rglob("*_stat-sift2sum_relmat.tsv")
+    weights, names = read_relmat(path)
+    counts, _ = read_relmat(path.with_name(path.name.replace("sift2sum", "streamlinecount")))
+    lengths, _ = read_relmat(path.with_name(path.name.replace("sift2sum", "meanlength")))
+    upper = np.triu_indices(20, 1)
+    np.testing.assert_allclose(weights, weights.T)
+    assert np.isnan(np.diag(weights)).all()
+    assert ((weights[upper] > 0) == (counts[upper] > 0)).all()
+    assert (np.isfinite(lengths[upper]) == (counts[upper] > 0)).all()
+    [table] = dataset.glob("sourcedata/truth/sub-01/*_stat-bundle_relmat.tsv")
+    truth, true_names = read_relmat(table)
+    assert true_names == names  # the parcels of the truth are those of the atlas
+    bundles, found = np.nan_to_num(truth[upper]), counts[upper]
+    ranks = rankdata(found)
+    # Chance that a pair with a bundle has more streamlines than one without (half by luck), at 6 mm voxels.
+    joined = bundles > 0
+    auc = (ranks[joined].mean() - (joined.sum() + 1) / 2) / (~joined).sum()
+    assert auc > 0.6
+    meta = read_json(path.with_suffix(".json"))
+    assert (meta["Directed"], meta["Tracking"]["engine"] in ("dipy", "mrtrix3")) == (False, True)
+    assert counts[upper].sum() <= meta["NumberOfStreamlines"] == 5000
+
+
+def test_sources_exist(out, dataset):
     """A BIDS URI that leads nowhere is worth nothing."""
-    roots = {"": out, "raw": tiny_dataset}
+    roots = {"": out, "raw": dataset}
     found = 0
     for path in out.rglob("*.json"):
         content = read_json(path)

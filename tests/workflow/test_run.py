@@ -132,8 +132,8 @@ def finished(xcpd: Path, folder: Path) -> Answer:
 def test_the_same_command_finishes(finished, folder):
     assert finished.code == 0, finished.text
     assert finished.out.splitlines()[-1] == f"report: {folder / 'out' / 'sub-01.html'}"
-    assert "1 recording(s)" not in finished.err  # two tables of one run: two recordings
-    assert "2 recording(s), 0 failed job(s), 0 left out for a fault." in finished.err
+    assert "1 recording(s)," not in finished.err  # two tables of one run: two recordings
+    assert "2 recording(s), 0 diffusion series, 0 failed job(s), 0 left out for a fault." in finished.err
     assert "<b>Söhne" not in (folder / "out/sub-01.html").read_text(encoding="utf-8")
 
 
