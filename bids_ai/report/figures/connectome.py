@@ -1,4 +1,4 @@
-"""Connectivity in the brain: a glass brain, with tapered edges where they have a direction, and the strongest senders and receivers."""
+"""Connectivity in the brain: a glass brain, edges tapered where they have a direction; strongest senders, receivers."""
 
 from __future__ import annotations
 
@@ -56,8 +56,8 @@ def plot_glass_brain(
 ) -> Path:
     """Draw the strongest edges on a glass brain in four projections.
 
-    A directed edge is broad at its source and ends in a point at its target (Holten & van Wijk 2009 found tapered edges the
-    best-read sign of direction). The side views show the edges within their hemisphere, the others all edges.
+    A directed edge is broad at its source and ends in a point at its target (Holten & van Wijk 2009 found tapered edges
+    the best-read sign of direction). The side views show the edges within their hemisphere, the others all edges.
     The disc of a node grows with its out-strength, the ring with its in-strength (sums of absolute values over all
     effects, drawn or not); nodes without a drawn edge are dots.
 
