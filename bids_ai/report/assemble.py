@@ -119,7 +119,8 @@ def assemble_subject(
         command=command if isinstance(command, str) else " ".join(command),
         written=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         numbers=_numbers(subject, told, failures, version),
-        **_recording_table(told.recordings, subject),
+        unfinished=[item for item in told.recordings if item.status != "done" and item.reason],
+        recording_tables=_recording_tables(told.recordings, subject),
     )
     return write_text_atomic(page, html)
 
@@ -205,14 +206,21 @@ def _tables_by_section(tables: list[Table]) -> dict[str, list[Table]]:
     return found
 
 
-def _recording_table(recordings: list[RecordingSummary], subject: str) -> dict[str, Any]:
+def _recording_tables(recordings: list[RecordingSummary], subject: str) -> list[dict[str, Any]]:
+    """Return a table of numbers for each kind of recording."""
+    kinds = dict.fromkeys(recording.kind for recording in recordings)
+    return [_recording_table(kind, [item for item in recordings if item.kind == kind], subject) for kind in kinds]
+
+
+def _recording_table(kind: str, recordings: list[RecordingSummary], subject: str) -> dict[str, Any]:
     """Return the numbers by recording, and which way round they are shown."""
     named = {recording.name: name_rows(recording.rows) for recording in recordings}
     labels = list(dict.fromkeys(label for rows in named.values() for label in rows))
+    count = f"{len(recordings)} {'recording' if len(recordings) == 1 else 'recordings'}"
     return {
+        "caption": f"{kind}: {count}" if kind else count,
         "labels": labels,
         "transposed": len(recordings) <= MAX_SIDE_BY_SIDE,
-        "unfinished": [recording for recording in recordings if recording.status != "done" and recording.reason],
         "recordings": [
             {
                 "short": recording.name.removeprefix(f"sub-{subject}_"),

@@ -103,12 +103,15 @@ class RecordingSummary:
     reason : str
         Why it is not done.
     rows : list of SummaryRow
+    kind : str
+        Recordings of one kind share a table, such as BOLD or DWI.
     """
 
     name: str
     status: str = "done"
     reason: str = ""
     rows: list[SummaryRow] = field(default_factory=list)
+    kind: str = ""
 
 
 @dataclass(frozen=True)

@@ -128,11 +128,12 @@ def _figures(context: Context, entry: Diffusion, inputs: DwiInputs, outputs: Dwi
 
     image: Any = nib.load(outputs.dwi)
     table = read_gradients(outputs.bval, outputs.bvec, image.shape[3])
-    charts.plot_gradients(table.bvals, table.world(image.affine), figure("gradients_figure"))
+    shells = [shell.volumes for shell in table.shells]
+    charts.plot_gradients(table.bvals, table.world(image.affine), shells, figure("gradients_figure"))
     with np.load(outputs.motion) as motion:
         frames = read_table(outputs.confounds)
         charts.plot_dwi_motion(
-            frames, motion["loss"], motion["outlier"], figure("dwi_motion_figure"), bvals=table.bvals
+            frames, motion["loss"], motion["outlier"], figure("dwi_motion_figure"), unweighted=table.unweighted
         )
     if outputs.residual is not None:
         figures.plot_denoising(outputs.residual, figure("denoising_figure"))

@@ -90,7 +90,7 @@ def _recording(context: Context, entry: Recording, failed: list[Failure]) -> Rec
             rows += _connectivity_rows(context, entry.series, atlas.label)
     broken = [item for item in failed if {entry.item, entry.series, entry.anat} & set(item.wildcards.values())]
     if broken:
-        return RecordingSummary(name, "failed", f"{broken[0].stage}: {broken[0].message}", rows)
+        return RecordingSummary(name, "failed", f"{broken[0].stage}: {broken[0].message}", rows, "BOLD")
     missing = [
         atlas.label
         for atlas in context.index.atlases
@@ -98,7 +98,7 @@ def _recording(context: Context, entry: Recording, failed: list[Failure]) -> Rec
         and not context.names.path("ec", series=entry.series, atlas=atlas.label, model=context.model).is_file()
     ]
     reason = f"no effective connectivity yet for {', '.join(missing)}" if missing else ""
-    return RecordingSummary(name, "partial" if missing else "done", reason, rows)
+    return RecordingSummary(name, "partial" if missing else "done", reason, rows, "BOLD")
 
 
 def _bold_rows(context: Context, entry: Recording) -> list[SummaryRow]:
@@ -174,7 +174,7 @@ def _surrogate_rows(context: Context, series: str, atlas: str) -> list[SummaryRo
 
 def _skipped(index: Index, subject: str) -> list[RecordingSummary]:
     entries = [entry for entry in index.skipped if entry.subject == subject]
-    return [RecordingSummary(entry.what, "skipped", entry.reason) for entry in entries]
+    return [RecordingSummary(entry.what, "skipped", entry.reason, kind="Left out") for entry in entries]
 
 
 def _inputs(context: Context, subject: str) -> list[InputFile]:

@@ -11,6 +11,7 @@ from bids_ai.stages.context import Context
 from bids_ai.stages.records import Failure
 from bids_ai.stages.steps import read_sidecar
 
+KIND = "DWI"
 _ENGINES = {"builtin": "preprocessed here", "qsiprep": "preprocessed by QSIPrep"}
 
 
@@ -40,9 +41,9 @@ def summarise_series(context: Context, entry: Diffusion, failed: list[Failure]) 
             rows += _matrix_rows(meta, atlas.label)
     broken = [item for item in failed if {entry.images, entry.anat} & set(item.wildcards.values())]
     if broken:
-        return RecordingSummary(name, "failed", f"{broken[0].stage}: {broken[0].message}", rows)
+        return RecordingSummary(name, "failed", f"{broken[0].stage}: {broken[0].message}", rows, KIND)
     reason = f"no structural connectivity yet for {', '.join(missing)}" if missing else ""
-    return RecordingSummary(name, "partial" if missing else "done", reason, rows)
+    return RecordingSummary(name, "partial" if missing else "done", reason, rows, KIND)
 
 
 def _image_rows(context: Context, entry: Diffusion) -> list[SummaryRow]:

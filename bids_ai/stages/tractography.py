@@ -119,6 +119,7 @@ def _publish(context: Context, entry: Diffusion, made: Tractogram) -> None:
 
 
 def _figures(context: Context, entry: Diffusion, images: DiffusionImages, made: Tractogram) -> None:
+    from bids_ai.connectome.harmonics import basis
     from bids_ai.report.figures.dwi_charts import plot_orientations
     from bids_ai.report.figures.tractogram import plot_tractogram
 
@@ -132,6 +133,7 @@ def _figures(context: Context, entry: Diffusion, images: DiffusionImages, made: 
         along_world(found.maps.fa),
         along_world(found.fod),
         along_world(found.maps.direction),
+        lambda coefficients, directions: coefficients @ basis(directions, found.order).T,
         context.names.figure("orientations_figure", dwi=entry.images),
     )
     lines = made.tracking.streamlines

@@ -9,7 +9,7 @@ import pytest
 from bids_ai.errors import InputError
 from bids_ai.simulate.empty import write_empty_dataset
 
-from .test_demo import validator
+from .test_cohort import validator
 
 
 def names(root, pattern):

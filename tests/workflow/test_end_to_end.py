@@ -189,7 +189,8 @@ def test_structural_connectivity_goes_with_the_truth(out, dataset):
     assert auc > 0.6
     meta = read_json(path.with_suffix(".json"))
     assert (meta["Directed"], meta["Tracking"]["engine"] in ("dipy", "mrtrix3")) == (False, True)
-    assert counts[upper].sum() <= meta["NumberOfStreamlines"] == 5000
+    assert counts[upper].sum() <= meta["NumberOfStreamlines"]
+    assert 4900 < meta["NumberOfStreamlines"] <= 5000
 
 
 def test_sources_exist(out, dataset):

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from bids_ai.bids.gradients import B0_LIMIT, group_shells
 from bids_ai.errors import InputError
 from bids_ai.report.figures.mosaic import Array
 from bids_ai.report.figures.theme import (
@@ -38,7 +38,7 @@ _LEAST_FA = 0.1
 
 
 @styled
-def plot_gradients(bvals: ArrayLike, directions: ArrayLike, out: Path | str) -> Path:
+def plot_gradients(bvals: ArrayLike, directions: ArrayLike, shells: Sequence[ArrayLike], out: Path | str) -> Path:
     """Draw the directions of each shell on the half sphere, and the b-values in the order of the scan.
 
     Parameters
@@ -47,6 +47,8 @@ def plot_gradients(bvals: ArrayLike, directions: ArrayLike, out: Path | str) -> 
         s/mm2.
     directions : array (n_volumes, 3)
         Unit vectors along the world axes.
+    shells : sequence of arrays of int
+        Volumes of each shell, by rising b-value; those in none are unweighted.
     out : path
 
     Notes
@@ -57,14 +59,14 @@ def plot_gradients(bvals: ArrayLike, directions: ArrayLike, out: Path | str) -> 
     bvals, directions = np.asarray(bvals, float), np.asarray(directions, float)
     if directions.shape != (len(bvals), 3):
         raise InputError(f"{len(bvals)} b-values need as many directions of three numbers, got {directions.shape}.")
-    shells = group_shells(bvals)
+    weighted = [np.asarray(shell, int) for shell in shells]
     figure = new_figure(height=4.4)
     disc, order = figure.subplots(1, 2, gridspec_kw={"width_ratios": [1, 1.5]})
-    _draw_disc(disc, directions, shells, bvals)
+    _draw_disc(disc, directions, weighted)
     order.vlines(np.arange(len(bvals)), 0, bvals, color=RULE, lw=1)
-    unweighted = bvals <= B0_LIMIT
-    order.plot(np.flatnonzero(unweighted), bvals[unweighted], "o", ms=5, color=INK, label=f"b0: {unweighted.sum()}")
-    for number, shell in enumerate(shells):
+    rest = np.setdiff1d(np.arange(len(bvals)), np.concatenate([*weighted, np.array([], int)]))
+    order.plot(rest, bvals[rest], "o", ms=5, color=INK, label=f"b0: {len(rest)}")
+    for number, shell in enumerate(weighted):
         colour = CATEGORIES[number % len(CATEGORIES)]
         label = f"b {bvals[shell].mean():.0f}: {len(shell)}"
         order.plot(shell, bvals[shell], "o", ms=4.5, color=colour, label=label if number < 8 else None)
@@ -75,7 +77,7 @@ def plot_gradients(bvals: ArrayLike, directions: ArrayLike, out: Path | str) -> 
     return save_figure(figure, out)
 
 
-def _draw_disc(axes: Axes, directions: Array, shells: list[Array], bvals: Array) -> None:
+def _draw_disc(axes: Axes, directions: Array, shells: Sequence[Array]) -> None:
     from matplotlib.patches import Circle
 
     for tilt in (30, 60, 90):
@@ -97,7 +99,7 @@ def _draw_disc(axes: Axes, directions: Array, shells: list[Array], bvals: Array)
 
 @styled
 def plot_dwi_motion(
-    confounds: pd.DataFrame, loss: ArrayLike, outlier: ArrayLike, out: Path | str, bvals: ArrayLike | None = None
+    confounds: pd.DataFrame, loss: ArrayLike, outlier: ArrayLike, out: Path | str, unweighted: ArrayLike | None = None
 ) -> Path:
     """Draw head motion, framewise displacement, and the slices that lost signal.
 
@@ -109,8 +111,8 @@ def plot_dwi_motion(
         Part of the predicted signal that is missing; NaN where not known.
     outlier : bool array (n_volumes, n_slices)
     out : path
-    bvals : array (n_volumes,), optional
-        b0 volumes are marked.
+    unweighted : bool array (n_volumes,), optional
+        Such volumes are marked.
     """
     loss, outlier = np.asarray(loss, float), np.asarray(outlier, bool)
     if loss.shape != outlier.shape or len(loss) != len(confounds):
@@ -129,8 +131,8 @@ def plot_dwi_motion(
     panels[2].set_ylabel("FD (mm)")
     panels[2].set_ylim(bottom=0)
     _draw_slices(panels[3], loss, outlier)
-    if bvals is not None:
-        at = np.flatnonzero(np.asarray(bvals) <= B0_LIMIT)
+    if unweighted is not None:
+        at = np.flatnonzero(np.asarray(unweighted, bool))
         panels[3].plot(at, np.full(len(at), -1.5), "^", ms=5, color=INK, clip_on=False)
         panels[3].set_xlabel("Volume (triangles: b0)")
     else:
@@ -196,7 +198,9 @@ def plot_tensors(fa: ArrayLike, direction: ArrayLike, ad: ArrayLike, rd: ArrayLi
 
 
 @styled
-def plot_orientations(fa: ArrayLike, fod: ArrayLike, direction: ArrayLike, out: Path | str) -> Path:
+def plot_orientations(
+    fa: ArrayLike, fod: ArrayLike, direction: ArrayLike, density: Callable[[Array, Array], Array], out: Path | str
+) -> Path:
     """Draw fibre orientation densities where a coronal slice has most bundles, over FA.
 
     Parameters
@@ -204,27 +208,24 @@ def plot_orientations(fa: ArrayLike, fod: ArrayLike, direction: ArrayLike, out: 
     fa : array (nx, ny, nz)
         Axes along R, A, S.
     fod : array (nx, ny, nz, n_coefficients)
-        Harmonics of `bids_ai.connectome.harmonics`, along the axes of the arrays.
+        Coefficients, along the axes of the arrays.
     direction : array (nx, ny, nz, 3)
         Principal direction, for the colour.
+    density : callable
+        (coefficients, unit vectors (n, 3)) -> values (..., n).
     out : path
 
     Notes
     -----
     The outline of a glyph is the density along the directions within the slice.
     """
-    from bids_ai.connectome.harmonics import basis, n_coefficients
-
     coefficients = np.nan_to_num(np.asarray(fod, float))
-    order = next((order for order in range(0, 22, 2) if n_coefficients(order) == coefficients.shape[-1]), None)
-    if order is None:
-        raise InputError(f"{coefficients.shape[-1]} coefficients are those of no even order of harmonics.")
     anisotropy = np.nan_to_num(np.asarray(fa, float))
     where, (xs, zs) = _busiest(anisotropy)
     cut = np.ix_(xs, np.array([where]), zs)
     angle = np.linspace(0, 2 * np.pi, 2 * _CORNERS, endpoint=False)
     around = np.stack([np.cos(angle), np.zeros_like(angle), np.sin(angle)], axis=1)
-    radius = np.maximum(coefficients[cut][:, 0] @ basis(around, order).T, 0)
+    radius = np.maximum(density(coefficients[cut][:, 0], around), 0)
     radius *= 0.6 / max(float(np.percentile(radius.max(axis=-1), 95)), 1e-12)
     outlines = np.minimum(radius, 0.7)[..., None] * around[:, [0, 2]]
     full = np.nan_to_num(np.asarray(direction, float))[cut][:, 0]

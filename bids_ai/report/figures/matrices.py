@@ -152,7 +152,7 @@ def _draw_panel(axes: Axes, panel: RelmatPanel, nodes: pd.DataFrame) -> None:
     across = ["Target region"] if panel.directed else []
     dots = [] if marks is None else [f"dots: {panel.marked} ({int(marks.sum())})"]
     axes.set_xlabel("\n".join([*across, *_missing_words(matrix), *dots]))
-    axes.set_title(panel.title, pad=16)
+    axes.set_title(panel.title, pad=24)  # above the names of the hemispheres
     beyond = bool((np.abs(_off_diagonal(matrix)) > limit).any())
     extend = "neither" if not beyond else "both" if panel.diverging else "max"
     bar = axes.figure.colorbar(picture, ax=axes, shrink=0.62, aspect=26, pad=0.03, extend=extend)

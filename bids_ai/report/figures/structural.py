@@ -46,7 +46,7 @@ def plot_against_distance(weight: ArrayLike, length_mm: ArrayLike, nodes: pd.Dat
     left.scatter(distance[joined], strength[joined], s=14, color=BLUE, alpha=0.5, linewidths=0, rasterized=True)
     if joined.any():
         left.set_yscale("log")
-    left.set_xlabel("Distance between regions (mm)")
+    left.set_xlabel("Distance between centres of regions (mm)")
     left.set_ylabel("Sum of streamline weights")
     left.set_title("Weight and distance", pad=26)
     known = np.isfinite(distance) & np.isfinite(strength)
@@ -58,10 +58,8 @@ def plot_against_distance(weight: ArrayLike, length_mm: ArrayLike, nodes: pd.Dat
     if joined.any():
         end = float(distance[joined].max())
         right.plot([0, end], [0, end], color=MUTED, lw=1, ls=(0, (4, 3)))
-    right.set_xlabel("Distance between regions (mm)")
+    right.set_xlabel("Distance between centres of regions (mm)")
     right.set_ylabel("Mean length of streamlines (mm)")
     right.set_title("Length and distance", pad=26)
-    right.text(
-        0, 1.02, "Dashed: as the crow flies. No streamline can be shorter.", transform=right.transAxes, color=MUTED
-    )
+    right.text(0, 1.02, "Dashed: as long as the distance of the centres", transform=right.transAxes, color=MUTED)
     return save_figure(figure, out, tight=True)
