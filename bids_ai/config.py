@@ -97,8 +97,11 @@ class StructuralConnectivityConfig(_Section):
     engine: Literal["auto", "mrtrix3", "dipy"] = Field(
         "auto", description="Tool that tracks; auto: MRtrix3 where its programs are on PATH, otherwise dipy."
     )
+    algorithm: Literal["deterministic", "probabilistic"] = Field(
+        "deterministic", description="Whether streamlines follow the peaks of the orientations, or draw from them."
+    )
     streamlines: Annotated[int, Field(ge=1000)] = Field(200_000, description="Valid streamlines wanted.")
-    min_length_mm: Positive = Field(10.0, description="Shorter streamlines are left out, mm.")
+    min_length_mm: Positive = Field(20.0, description="Shorter streamlines are left out, mm.")
     max_length_mm: Positive = Field(250.0, description="Longer streamlines are left out, mm.")
     search_radius_mm: Positive = Field(4.0, description="An end belongs to the nearest region within, mm.")
     save_tractogram: bool = Field(False, description="Write the streamlines to the output folder (TCK).")

@@ -84,7 +84,7 @@ PATTERNS: dict[str, str] = {
     "md": "{dwi}_desc-MD_dwimap.nii.gz",
     "ad": "{dwi}_desc-AD_dwimap.nii.gz",
     "rd": "{dwi}_desc-RD_dwimap.nii.gz",
-    "tractogram": "{dwi}_desc-probabilistic_tractography.tck",
+    "tractogram": "{dwi}_desc-streamlines_tractography.tck",
     "dwi_to_template": "{dwi}_from-dwi_to-{space}_mode-image_xfm.h5",
     "template_to_dwi": "{dwi}_from-{space}_to-dwi_mode-image_xfm.h5",
     "dwi_to_t1w": "{dwi}_from-dwi_to-T1w_mode-image_xfm.txt",

@@ -59,6 +59,7 @@ class Tractogram:
             "reason": choice.reason,
             "costs": list(choice.costs),
             "engine": tracking.engine,
+            "algorithm": tracking.settings.algorithm,
             "streamlines": len(tracking.streamlines),
             "seeds": tracking.n_seeds,
             "rejected": dict(tracking.rejected),

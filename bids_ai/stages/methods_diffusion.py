@@ -36,7 +36,11 @@ def _connectome(context: Context, entry: Diffusion) -> list[Step]:
         tracking = meta.get("Tracking", {})
         return [
             step(f"fibres_{str(tracking.get('model')).replace('-', '_')}", "dipy"),
-            step(f"tracking_{tracking.get('engine')}", n_streamlines=tracking.get("streamlines")),
+            step(
+                f"tracking_{tracking.get('engine')}",
+                n_streamlines=tracking.get("streamlines"),
+                algorithm=tracking.get("algorithm"),
+            ),
             step("streamline_weights", radius_mm=f"{context.config.structural_connectivity.search_radius_mm:g}"),
         ]
     return []

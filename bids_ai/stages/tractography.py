@@ -91,6 +91,7 @@ def run(context: Context, dwi: str) -> None:
         seed=context.config.random_seed,
         engine=settings.engine,
         settings=TrackingSettings(
+            algorithm=settings.algorithm,
             n_streamlines=settings.streamlines,
             min_length_mm=settings.min_length_mm,
             max_length_mm=settings.max_length_mm,

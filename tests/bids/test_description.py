@@ -46,8 +46,9 @@ def test_what_bids_does_not_know_is_ignored(pattern):
     name = pattern.replace("{pool}", "").rpartition("/")[2]
     suffix = name.rpartition("_")[2].partition(".")[0]
     ignored = any(fnmatch.fnmatch(name, entry) for entry in BIDSIGNORE)
-    assert ignored == (suffix in OUTSIDE_BIDS or name.endswith((".bval", ".bvec")))
-    if ignored:  # and so is what lies beside it
+    gradients = name.endswith((".bval", ".bvec"))  # without a sidecar of their own
+    assert ignored == (suffix in OUTSIDE_BIDS or gradients)
+    if ignored and not gradients:  # and so is what lies beside it
         assert any(fnmatch.fnmatch(name.partition(".")[0] + ".json", entry) for entry in BIDSIGNORE)
 
 
