@@ -61,7 +61,7 @@ def test_a_dataset_without_subjects(run, make_dataset, out):
 
 
 def test_nothing_to_work_on_lists_what_was_looked_for(run, make_dataset, out):
-    data = make_dataset({"sub-01/dwi/sub-01_dwi.nii.gz": None})
+    data = make_dataset({"sub-01/perf/sub-01_asl.nii.gz": None})
     assert_refused(run(data), "Nothing to work on. Looked for *_T1w.nii[.gz] in anat/", "sub-01 subject: no T1w")
     assert not out.exists()
 
@@ -224,7 +224,7 @@ def mixed(make_dataset) -> Path:
     files["sub-timing/func/sub-timing_task-rest_bold.json"] = {"RepetitionTime": 2, "SliceTiming": [0, 1000]}
     files["sub-single/func/sub-single_task-rest_bold.nii.gz"] = (8, 8, 8, 1)
     files["sub-flat/anat/sub-flat_T1w.nii.gz"] = (8, 8, 2)
-    files["sub-nothing/dwi/sub-nothing_dwi.nii.gz"] = None
+    files["sub-nothing/perf/sub-nothing_asl.nii.gz"] = None
     root = make_dataset(files)
     (root / "sub-noT1w/anat/sub-noT1w_T1w.nii.gz").unlink()
     (root / "sub-header/func/sub-header_task-rest_bold.nii.gz").write_bytes(b"\0" * 500)
