@@ -59,8 +59,8 @@ SPES_SIZES = {
 }
 #: Sites keep this distance to the reference contact, mm: it would hand on their artefact to every channel.
 REFERENCE_MM = 12.0
-#: Pulses that are simulated side by side: more need memory and are not faster.
-_TAKES_AT_ONCE = 150
+#: Columns that are simulated side by side, over all pulses: more need memory and are not faster.
+_COLUMNS_AT_ONCE = 4000
 #: Pulses of a site in each polarity.
 PULSES_PER_POLARITY = 5
 
@@ -171,8 +171,9 @@ def stimulated_activity(
     length = int(np.diff(edges).max()) + overlap
     before = onsets - edges[:-1] + overlap // 2
     takes = np.zeros((len(plan), length, connectome.n_regions), np.float32)
-    for first in range(0, len(plan), _TAKES_AT_ONCE):
-        group = slice(first, first + _TAKES_AT_ONCE)
+    at_once = max(1, _COLUMNS_AT_ONCE // connectome.n_regions)
+    for first in range(0, len(plan), at_once):
+        group = slice(first, first + at_once)
         takes[group] = pulse_responses(
             connectome,
             doses[plan.site[group]][:, None],
