@@ -277,3 +277,13 @@ def test_true_transform_takes_the_image_to_the_template(tiny, stem, tmp_path):
         other = fixed.numpy() > 0.5
         # Masks of 4 mm voxels against 2 mm ones.
         assert 2 * (moved & other).sum() / (moved.sum() + other.sum()) > 0.96
+
+
+def test_too_many_regions_for_bundles_are_refused_with_what_to_do(tmp_path, coarse, monkeypatch):
+    def no_way(*_: object) -> None:
+        raise ValueError("Region 3 does not touch the white matter of the template.")
+
+    monkeypatch.setattr("bids_ai.simulate.cohort.make_bundles", no_way)
+    with pytest.raises(InputError, match="Ask for fewer .* or leave dwi out"):
+        write_cohort(tmp_path / "ds", size="coarse", modalities=("t1w", "dwi"))
+    assert not any(tmp_path.iterdir())
