@@ -112,7 +112,8 @@ def _make_group(plan: Plan) -> _Group:
         except ValueError as error:
             raise InputError(
                 f"--regions: no fibres can be laid between {plan.n_regions} parcels, some of which are too small to "
-                f"reach white matter ({error}). Ask for fewer (100 are known to work), or leave dwi out of --modalities."
+                f"reach white matter ({error}). Ask for fewer (100 are known to work), or leave out dwi in "
+                "--modalities."
             ) from error
     return _Group(brain, parcels, connectome, bundles)
 

@@ -284,6 +284,6 @@ def test_too_many_regions_for_bundles_are_refused_with_what_to_do(tmp_path, coar
         raise ValueError("Region 3 does not touch the white matter of the template.")
 
     monkeypatch.setattr("bids_ai.simulate.cohort.make_bundles", no_way)
-    with pytest.raises(InputError, match=r"Ask for fewer .* or leave dwi out"):
+    with pytest.raises(InputError, match=r"Ask for fewer .* or leave out dwi"):
         write_cohort(tmp_path / "ds", size="coarse", modalities=("t1w", "dwi"))
     assert not any(tmp_path.iterdir())
