@@ -176,8 +176,9 @@ def test_structural_connectivity_goes_with_the_truth(out, dataset):
     upper = np.triu_indices(20, 1)
     np.testing.assert_allclose(weights, weights.T)
     assert np.isnan(np.diag(weights)).all()
-    assert ((weights[upper] > 0) == (counts[upper] > 0)).all()
-    assert (np.isfinite(lengths[upper]) == (counts[upper] > 0)).all()
+    # A streamline that the images do not support may have the weight 0, and counts in no mean.
+    assert (counts[upper][weights[upper] > 0] > 0).all()
+    assert (np.isfinite(lengths[upper]) == (weights[upper] > 0)).all()
     [table] = dataset.glob("sourcedata/truth/sub-01/*_stat-bundle_relmat.tsv")
     truth, true_names = read_relmat(table)
     assert true_names == names  # the parcels of the truth are those of the atlas
