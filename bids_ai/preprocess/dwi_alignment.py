@@ -39,20 +39,21 @@ def eddy_matrix(slopes: NDArray[Any], axis: NDArray[Any], centre: NDArray[Any]) 
 
     Parameters
     ----------
-    slopes : (3,) array
-        Displacement per mm along x, y, z of the scanner.
+    slopes : (3,) or (4,) array
+        Displacement per mm along x, y, z of the scanner; then that of the centre, mm.
     axis : (3,) array
         Unit vector of phase encoding, scanner.
     centre : (3,) array
-        Where nothing is displaced, mm.
+        Where the slopes displace nothing, mm.
 
     Returns
     -------
     (4, 4) array
     """
+    slopes, axis = np.asarray(slopes, float), np.asarray(axis, float)
     matrix = np.eye(4)
-    matrix[:3, :3] += np.outer(axis, slopes)
-    matrix[:3, 3] = -np.asarray(axis) * float(np.dot(slopes, centre))
+    matrix[:3, :3] += np.outer(axis, slopes[:3])
+    matrix[:3, 3] = axis * (float(slopes[3:].sum()) - float(np.dot(slopes[:3], centre)))
     return matrix
 
 

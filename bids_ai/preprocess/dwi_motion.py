@@ -46,8 +46,8 @@ class Motion:
         Point of the reference (first b0 volume) -> point of the volume, mm RAS; motion, then eddy currents.
     rigid : (n_volumes, 4, 4) array
         Motion alone.
-    slopes : (n_volumes, 3) array
-        Of `eddy_matrix`; zero where eddy currents were not estimated, or none were found.
+    slopes : (n_volumes, 4) array
+        Of `eddy_matrix`, and the offset; zero where eddy currents were not estimated, or none were found.
     correlations : (n_volumes,) array
         With the prediction; NaN for volumes that nothing predicts.
     outliers : SliceOutliers
@@ -115,35 +115,37 @@ class MotionEstimator:
         note = ""
         outliers = SliceOutliers.none(n, self.mask.shape[self.slice_axis])
         chosen: list[Smoother] = []
-        slopes = np.zeros((n, 3))
+        slopes = np.zeros((n, 4))
         for number in range(self.most_rounds):
             level, before = self.rounds[min(number, len(self.rounds) - 1)], matrices
             signal = self._realigned(matrices, outliers)
             chosen = smoothers(self._turned(matrices), signal[:, self._inside])
             matrices, correlations = self._align(chosen, signal, matrices, correlations, level)
             if self.phase_axis is not None:
-                rigid = self._without_slopes(slopes, matrices)
+                before_eddy = np.linalg.inv(self._eddy_matrices(slopes[:, :3])) @ matrices
                 slopes, note = self._eddy(chosen, signal, matrices, level)
-                matrices = self._slopes_matrices(slopes) @ rigid
+                # The offset stays where the alignment put it: it only gets its name in the end.
+                matrices = self._eddy_matrices(slopes[:, :3]) @ before_eddy
             outliers = self._outliers(chosen, signal, matrices)
             if number >= len(self.rounds) - 1 and self._largest_change(before, matrices) < _SETTLED_MM:
                 break
-        matrices = self._join(matrices)
-        rigid = self._without_slopes(slopes, matrices)
-        return Motion(matrices, rigid, slopes, correlations, outliers, chosen, [note] if note else [])
+        eddy = self._eddy_matrices(slopes)
+        rigid = self._join(np.linalg.inv(eddy) @ matrices)
+        return Motion(eddy @ rigid, rigid, slopes, correlations, outliers, chosen, [note] if note else [])
 
     def _eddy(
         self, chosen: list[Smoother], signal: NDArray[Any], matrices: FloatArray, level: Level
     ) -> tuple[FloatArray, str]:
-        """Slopes along the phase-encoding axis that follow the gradients; zero where they do not."""
+        """Displacement along the phase-encoding axis that follows the gradients; zero where it does not."""
         assert self.phase_axis is not None
-        slopes = np.full((len(self.table), 3), np.nan)
+        slopes, offsets = np.full((len(self.table), 3), np.nan), np.zeros(len(self.table))
         for volume, values in predictions(chosen, signal):
             if not self.table.unweighted[volume]:
                 aligner = PredictionAligner(self._spread(values), self.affine, self.counted, level, self.phase_axis)
                 found, _ = aligner.fit(self.volume_at(volume), matrices[volume])
-                slopes[volume] = split(found, self.phase_axis, self.centre)[1]
-        return dwi_eddy.explained_by_gradients(slopes, self.table, self.affine)
+                rigid, slopes[volume] = split(found, self.phase_axis, self.centre)
+                offsets[volume] = self.phase_axis @ (rigid[:3, :3] @ self.centre + rigid[:3, 3] - self.centre)
+        return dwi_eddy.explained_by_gradients(slopes, offsets, self.table, self.affine)
 
     def _largest_change(self, before: FloatArray, after: FloatArray) -> float:
         """Largest displacement, over volumes, of the mean point of the brain between two rounds, mm."""
@@ -153,14 +155,11 @@ class MotionEstimator:
             for b, a in zip(before, after, strict=True)
         )
 
-    def _slopes_matrices(self, slopes: FloatArray) -> FloatArray:
+    def _eddy_matrices(self, slopes: FloatArray) -> FloatArray:
         """Eddy currents act after the motion. Rigid steps of the alignment come before them and leave them alone."""
         if self.phase_axis is None:
             return np.tile(np.eye(4), (len(slopes), 1, 1))
         return np.array([eddy_matrix(row, self.phase_axis, self.centre) for row in slopes])
-
-    def _without_slopes(self, slopes: FloatArray, matrices: FloatArray) -> FloatArray:
-        return np.asarray(np.linalg.inv(self._slopes_matrices(slopes)) @ matrices)
 
     def _from_unweighted(self) -> FloatArray:
         """Motion of the b0 volumes against their mean, relative to the first; of the others interpolated in time."""

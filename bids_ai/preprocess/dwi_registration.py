@@ -10,8 +10,17 @@ import nibabel as nib
 import numpy as np
 from scipy import ndimage
 
+from bids_ai.antspy import register
 from bids_ai.preprocess import coregistration, normalisation, volumes
-from bids_ai.preprocess.bold_geometry import apply_matrix, grid_points, read_itk_affine, sample, voxel_sizes
+from bids_ai.preprocess.bold_geometry import (
+    ants_image,
+    apply_matrix,
+    fwhm_to_sigma,
+    grid_points,
+    read_itk_affine,
+    sample,
+    voxel_sizes,
+)
 from bids_ai.preprocess.brain_affine import BrainPose, locate_brain
 
 if TYPE_CHECKING:
@@ -26,6 +35,9 @@ _RIM_MM = 4.0
 #: Grey and white matter differ so much at b = 0 that the cost of the boundary is flat where nearly all points are in
 #: order: what lies within its reach is then moved by noise.
 _BOUNDARY_SILENT = 0.05
+#: Scanners agree on lengths within a percent, and heads of two people do not (docs/diffusion.md).
+_MOST_STRETCH_PERCENT = 2.0
+_LEAST_IN_ORDER = 0.65
 
 
 @dataclass
@@ -95,7 +107,61 @@ def register_to_t1w(
     quality["t1w_brain_in_field_of_view"] = coregistration.overlap_fraction(
         b0.shape, matrix @ affine, brain > 0, t1w_affine
     )
+    stretch = _stretch(b0, affine, wide, brain, np.linalg.inv(matrix) @ t1w_affine, seed=seed)
+    quality["stretch_percent"] = [float(100 * value) for value in stretch]
     return T1wFit(matrix, quality)
+
+
+def cannot_be_the_same_head(quality: dict[str, Any]) -> str:
+    """Tell why b0 and T1w cannot be of one person; empty if they can.
+
+    A head keeps its size. After a rigid registration nothing is left to scale, except along the phase encoding, which
+    distortion stretches: two axes are asked, the third may be that one.
+    """
+    second = sorted(abs(value) for value in quality["stretch_percent"])[1]
+    if second > _MOST_STRETCH_PERCENT:
+        return (
+            f"the T1w brain would have to be stretched by {second:.1f} % along a second axis to fit "
+            f"(the same head: below {_MOST_STRETCH_PERCENT:g} %)"
+        )
+    in_order = quality.get("boundary_in_order", 1.0)
+    if in_order < _LEAST_IN_ORDER:
+        return (
+            f"grey matter is brighter than white matter at {in_order:.0%} of the boundary only (chance: 50 %; the same "
+            "head: above 80 %)"
+        )
+    return ""
+
+
+def _stretch(
+    b0: NDArray[Any],
+    affine: NDArray[Any],
+    wide: NDArray[np.bool_],
+    brain: NDArray[Any],
+    moved: NDArray[Any],
+    *,
+    seed: int,
+) -> FloatArray:
+    """Part by which an affine registration stretches the T1w brain, placed already, along x, y, z of the world."""
+    found = register(
+        ants_image(b0 * wide, affine),
+        ants_image(ndimage.gaussian_filter(brain, fwhm_to_sigma(2.0, moved)), moved),
+        type_of_transform="Affine",
+        initial_transform="Identity",
+        mask=ants_image(wide, affine),
+        aff_metric="mattes",
+        aff_sampling=32,
+        aff_random_sampling_rate=0.5,
+        aff_iterations=(200, 100),
+        aff_shrink_factors=(2, 1),
+        aff_smoothing_sigmas=(1, 0),
+        seed=seed,
+    )
+    matrix = read_itk_affine(found["fwdtransforms"][0])
+    for path in found["fwdtransforms"]:
+        Path(path).unlink(missing_ok=True)  # ANTs leaves it in the system's temporary folder
+    _, sizes, axes = np.linalg.svd(matrix[:3, :3])
+    return np.asarray(np.diag(axes.T @ np.diag(sizes) @ axes) - 1)
 
 
 def as_t1w(b0: NDArray[Any], mask: NDArray[np.bool_]) -> NDArray[np.float32]:

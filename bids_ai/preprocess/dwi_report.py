@@ -8,6 +8,7 @@ import numpy as np
 
 from bids_ai.preprocess import bold_geometry as geometry
 from bids_ai.preprocess.dwi_inputs import Notes, choose_engine
+from bids_ai.preprocess.dwi_registration import cannot_be_the_same_head
 from bids_ai.preprocess.motion import framewise_displacement
 
 if TYPE_CHECKING:
@@ -36,15 +37,15 @@ def confounds_table(motion: Any) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        Six parameters (mm, rad), `framewise_displacement` (mm), slopes of eddy currents, `prediction_correlation`,
-        `outlier_slices` and the largest part of signal that a slice lost.
+        Six parameters (mm, rad), `framewise_displacement` (mm), eddy currents (slopes, and the offset in mm),
+        `prediction_correlation`, `outlier_slices` and the largest part of signal that a slice lost.
     """
     import pandas as pd
 
     table = pd.DataFrame(motion["parameters"], columns=list(_NAMES))
     table["framewise_displacement"] = framewise_displacement(motion["parameters"])
-    for axis, slope in zip("xyz", motion["slopes"].T, strict=True):
-        table[f"eddy_{axis}"] = slope
+    for name, values in zip(("x", "y", "z", "offset"), motion["slopes"].T, strict=True):
+        table[f"eddy_{name}"] = values
     table["prediction_correlation"] = motion["correlations"]
     loss = motion["loss"]
     known = np.isfinite(loss).any(axis=1)
@@ -148,6 +149,11 @@ def warnings_of(figures: dict[str, Any]) -> list[str]:
         found.append(f"{figures['outlier_slices_part']:.0%} of the slices lost signal")
     if figures["denoising"].get("snr_b0", np.inf) < _LOW_SNR:
         found.append(f"Signal over noise of the b0 volumes is {figures['denoising']['snr_b0']:.0f} only")
+    if "stretch_percent" in register and (why := cannot_be_the_same_head(register)):
+        found.append(
+            f"DWI and T1w cannot be of the same head: {why}. Atlas and tissues do not fit the DWI; the connectome "
+            "should not be used."
+        )
     if register.get("nmi_after", 2.0) <= register.get("nmi_before", 0.0):
         found.append("Registration did not raise the mutual information: look at the contours")
     if register.get("t1w_brain_in_field_of_view", 1.0) < _SMALL_COVERAGE:

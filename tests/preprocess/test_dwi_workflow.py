@@ -13,7 +13,8 @@ import pytest
 from bids_ai.bids.gradients import read_gradients, write_gradients
 from bids_ai.preprocess import dwi
 from bids_ai.preprocess.bold_geometry import apply_matrix, grid_points, read_itk_affine, sample, write_itk_affine
-from bids_ai.preprocess.dwi_inputs import DwiInputs, DwiOutputs
+from bids_ai.preprocess.dwi_inputs import DwiInputs
+from bids_ai.preprocess.dwi_outputs import DwiOutputs
 from bids_ai.preprocess.motion import rigid_matrix
 from bids_ai.preprocess.templates import Template
 from tests.preprocess.dwi_phantom import Head, bump, make_head, series, small_table, wander
