@@ -84,8 +84,6 @@ def preprocess_dwi(
     # Moved, then the nodes' folder goes: the working copies are several times the size of the series.
     files = {}
     for name, (source, field) in FILES.items():
-        if name == "dwi" and hasattr(outputs.get("denoise"), "out_file") and "unring" not in outputs:
-            source, field = "denoise", "out_file"
         made = getattr(outputs.get(source), field, None)
         files[name] = _move(Path(made), work_dir, name) if isinstance(made, str) and made else None
     shutil.rmtree(work_dir / "dwi", ignore_errors=True)

@@ -2,60 +2,51 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-
-from bids_ai.bids.gradients import B0_LIMIT
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 #: Fewer volumes do not tell noise from signal, whichever the method.
 LEAST_VOLUMES = 10
+#: A patch has at least 5 x 5 x 5 voxels, as in MRtrix3, and no fewer than there are volumes.
+_LEAST_RADIUS = 2
 _NORMAL_MAD = 1.4826
 
 
-def patch2self(data: NDArray[Any], bvals: NDArray[Any], where: NDArray[np.bool_]) -> NDArray[np.float32]:
-    """Self-supervised denoising (Fadnavis et al. 2020, doi:10.48550/arXiv.2011.01355), with dipy.
+def mppca(data: NDArray[Any], where: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """Denoise by the principal components of patches that noise alone would not make, with dipy.
 
-    Each volume is replaced by its regression on all others. Of a series that is not realigned, every volume would come
-    out in a mixture of the positions of the others, and its own could no longer be found.
+    Patch2Self, which dipy has as well and which is quicker, is not used: it makes each volume from the others, and with
+    the 30 to 90 directions of clinical scans that bends directions and takes anisotropy away.
 
     Parameters
     ----------
     data : (nx, ny, nz, n_volumes) array
-        Realigned.
-    bvals : (n_volumes,) array
-        s/mm2.
+        As scanned: interpolation would make the noise of neighbours alike.
     where : (nx, ny, nz) bool array
-        Voxels to learn from and to denoise; the others are left as they are.
+        Voxels to denoise; the others are left as they are.
 
     Returns
     -------
     array of the shape of `data`
-    """
-    from dipy.denoise.patch2self import patch2self as run
 
-    n_unweighted = int((np.asarray(bvals) <= B0_LIMIT).sum())
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        clean = run(
-            np.asarray(data[where], np.float32)[:, None, None],
-            np.asarray(bvals, float),
-            model="ols",
-            b0_threshold=B0_LIMIT,
-            # One b0 volume cannot be learnt from the others.
-            b0_denoising=n_unweighted > 1,
-            shift_intensity=False,
-            clip_negative_vals=False,
-            out_dtype=np.float32,
-            verbose=False,
-        )
-    out = np.array(data, np.float32)
-    out[where] = np.maximum(clean[:, 0, 0], 0)
-    return out
+    References
+    ----------
+    Veraart et al. 2016, doi:10.1016/j.neuroimage.2016.08.016.
+    """
+    from dipy.denoise.localpca import mppca as run
+
+    data = np.asarray(data, np.float32)
+    radius = _LEAST_RADIUS
+    while (2 * radius + 1) ** 3 < data.shape[3]:
+        radius += 1
+    with np.errstate(divide="ignore", invalid="ignore"):  # voxels outside the mask
+        clean = np.asarray(run(data, mask=where, patch_radius=radius, suppress_warning=True), np.float32)
+    usable = where & np.isfinite(clean).all(axis=-1)
+    return np.where(usable[..., None], np.maximum(clean, 0), data)
 
 
 def residual_map(before: NDArray[Any], after: NDArray[Any]) -> NDArray[np.float32]:

@@ -35,7 +35,9 @@ _RIM_MM = 4.0
 #: Grey and white matter differ so much at b = 0 that the cost of the boundary is flat where nearly all points are in
 #: order: what lies within its reach is then moved by noise.
 _BOUNDARY_SILENT = 0.05
-#: Scanners agree on lengths within a percent, and heads of two people do not (docs/diffusion.md).
+#: The boundary is not believed where it gives up more than a tenth of the mutual information (less independence).
+_LEAST_KEPT = 0.9
+#: Scanners agree on lengths within a percent, and heads of two people do not.
 _MOST_STRETCH_PERCENT = 2.0
 _LEAST_IN_ORDER = 0.65
 
@@ -79,8 +81,12 @@ def register_to_t1w(
     sloppy : bool
         Coarse, for tests.
     """
-    wide = ndimage.distance_transform_edt(~mask, sampling=tuple(voxel_sizes(affine))) <= _RIM_MM
-    start = coregistration.register_mutual_information(b0, affine, wide, brain, t1w_affine, seed=seed, sloppy=sloppy)
+    start = place(b0, affine, mask, brain, t1w_affine, seed=seed, sloppy=sloppy)
+
+    def keeps(matrix: FloatArray) -> bool:
+        after, before = (_information(b0, affine, mask, brain, t1w_affine, m) - 1 for m in (matrix, start))
+        return after > _LEAST_KEPT * before
+
     boundary = coregistration.WhiteMatterBoundary.from_segmentation(dseg, t1w_affine, seed=seed)
     quality: dict[str, Any] = {"method": "mutual information (rigid)", "boundary_points": len(boundary)}
     matrix = start
@@ -91,7 +97,7 @@ def register_to_t1w(
         quality |= {f"boundary_{name}": value for name, value in report.items()}
         if report["before"] < _BOUNDARY_SILENT:
             quality["boundary_note"] = "in order after mutual information already, which was kept"
-        elif coregistration.refinement_is_credible(report):
+        elif coregistration.refinement_is_credible(report) and keeps(refined):
             matrix = refined
             quality["method"] = "mutual information, then boundary-based (rigid)"
         else:
@@ -100,16 +106,57 @@ def register_to_t1w(
         if np.isfinite(contrast).any():
             quality["grey_white_contrast_percent"] = -float(np.nanmedian(contrast))
             quality["boundary_in_order"] = float((contrast[np.isfinite(contrast)] < 0).mean())
-    points = grid_points(b0.shape, affine, mask)
     for name, candidate in (("before", np.eye(4)), ("mutual_information", start), ("after", matrix)):
-        values = sample(brain, t1w_affine, apply_matrix(candidate, points))
-        quality[f"nmi_{name}"] = coregistration.normalised_mutual_information(b0[mask], values)
+        quality[f"nmi_{name}"] = _information(b0, affine, mask, brain, t1w_affine, candidate)
+    if np.array_equal(start, np.eye(4)):
+        quality["note"] = "no position shares more with the T1w than that of the headers, which was kept"
     quality["t1w_brain_in_field_of_view"] = coregistration.overlap_fraction(
         b0.shape, matrix @ affine, brain > 0, t1w_affine
     )
-    stretch = _stretch(b0, affine, wide, brain, np.linalg.inv(matrix) @ t1w_affine, seed=seed)
+    stretch = _stretch(b0, affine, mask, brain, np.linalg.inv(matrix) @ t1w_affine, seed=seed)
     quality["stretch_percent"] = [float(100 * value) for value in stretch]
     return T1wFit(matrix, quality)
+
+
+def place(
+    b0: NDArray[Any],
+    affine: NDArray[Any],
+    mask: NDArray[np.bool_],
+    brain: NDArray[Any],
+    t1w_affine: NDArray[Any],
+    *,
+    seed: int = 1,
+    sloppy: bool = False,
+) -> FloatArray:
+    """Rigid registration by mutual information; the position of the headers where nothing better is found.
+
+    Returns
+    -------
+    (4, 4) array
+        Point of DWI -> point of T1w, mm RAS.
+    """
+    found = coregistration.register_mutual_information(
+        b0, affine, _wide(mask, affine), brain, t1w_affine, seed=seed, sloppy=sloppy
+    )
+    information = [_information(b0, affine, mask, brain, t1w_affine, matrix) for matrix in (found, np.eye(4))]
+    return found if information[0] > information[1] else np.eye(4)
+
+
+def _wide(mask: NDArray[np.bool_], affine: NDArray[Any]) -> NDArray[np.bool_]:
+    distance = ndimage.distance_transform_edt(~mask, sampling=tuple(voxel_sizes(affine)))
+    return np.asarray(distance <= _RIM_MM)
+
+
+def _information(
+    b0: NDArray[Any],
+    affine: NDArray[Any],
+    mask: NDArray[np.bool_],
+    brain: NDArray[Any],
+    t1w_affine: NDArray[Any],
+    matrix: NDArray[Any],
+) -> float:
+    values = sample(brain, t1w_affine, apply_matrix(matrix, grid_points(b0.shape, affine, mask)))
+    return coregistration.normalised_mutual_information(b0[mask], values)
 
 
 def cannot_be_the_same_head(quality: dict[str, Any]) -> str:
@@ -118,7 +165,7 @@ def cannot_be_the_same_head(quality: dict[str, Any]) -> str:
     A head keeps its size. After a rigid registration nothing is left to scale, except along the phase encoding, which
     distortion stretches: two axes are asked, the third may be that one.
     """
-    second = sorted(abs(value) for value in quality["stretch_percent"])[1]
+    second = sorted(abs(value) for value in quality["stretch_percent"])[1]  # not known: never larger
     if second > _MOST_STRETCH_PERCENT:
         return (
             f"the T1w brain would have to be stretched by {second:.1f} % along a second axis to fit "
@@ -136,16 +183,20 @@ def cannot_be_the_same_head(quality: dict[str, Any]) -> str:
 def _stretch(
     b0: NDArray[Any],
     affine: NDArray[Any],
-    wide: NDArray[np.bool_],
+    mask: NDArray[np.bool_],
     brain: NDArray[Any],
     moved: NDArray[Any],
     *,
     seed: int,
 ) -> FloatArray:
-    """Part by which an affine registration stretches the T1w brain, placed already, along x, y, z of the world."""
+    """Part by which an affine registration stretches the T1w brain, placed already, along x, y, z of the world.
+
+    NaN where it does not raise the mutual information.
+    """
+    wide, smooth = _wide(mask, affine), ndimage.gaussian_filter(brain, fwhm_to_sigma(2.0, moved))
     found = register(
         ants_image(b0 * wide, affine),
-        ants_image(ndimage.gaussian_filter(brain, fwhm_to_sigma(2.0, moved)), moved),
+        ants_image(smooth, moved),
         type_of_transform="Affine",
         initial_transform="Identity",
         mask=ants_image(wide, affine),
@@ -160,6 +211,9 @@ def _stretch(
     matrix = read_itk_affine(found["fwdtransforms"][0])
     for path in found["fwdtransforms"]:
         Path(path).unlink(missing_ok=True)  # ANTs leaves it in the system's temporary folder
+    after, before = (_information(b0, affine, mask, smooth, moved, m) for m in (matrix, np.eye(4)))
+    if not after > before:
+        return np.full(3, np.nan)
     _, sizes, axes = np.linalg.svd(matrix[:3, :3])
     return np.asarray(np.diag(axes.T @ np.diag(sizes) @ axes) - 1)
 

@@ -112,7 +112,7 @@ def _denoising(inputs: DwiInputs, outputs: dict[str, Any], wanted: bool) -> dict
         return {"method": "none", "reason": "too few volumes" if wanted else "switched off"}
     engine = choose_engine(inputs.engine)
     figures = {name: round(float(value), 3) for name, value in outputs["noise"].figures.items()}
-    names = {"mrtrix3": "MP-PCA (MRtrix3 dwidenoise)", "dipy": "Patch2Self (dipy), after realignment"}
+    names = {"mrtrix3": "MP-PCA (MRtrix3 dwidenoise)", "dipy": "MP-PCA (dipy)"}
     return {"method": names[engine], "engine": engine, "unringing": engine == "mrtrix3", **figures}
 
 
@@ -170,7 +170,7 @@ def method(figures: dict[str, Any]) -> list[str]:
             "Thermal noise was removed by MP-PCA (Veraart et al. 2016, dwidenoise) and Gibbs ringing by local subvoxel "
             "shifts (Kellner et al. 2016, mrdegibbs; MRtrix3, Tournier et al. 2019)."
             if denoising["unringing"]
-            else "Thermal noise was removed after realignment by Patch2Self (Fadnavis et al. 2020; dipy)."
+            else "Thermal noise was removed by MP-PCA (Veraart et al. 2016; dipy)."
         )
     text.append(
         "Head motion was estimated by rigid Gauss-Newton registration of every diffusion-weighted volume to its "

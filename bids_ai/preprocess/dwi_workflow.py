@@ -140,21 +140,14 @@ def build_dwi_workflow(
             (distortion, resample, [("shift", "shift")]),
             (bias, resample, [("field", "field"), ("mask", "rough_mask")]),
             (register, resample, [(name, name) for name in ("dwi_to_frame", "frame_mask", "template_to_dwi")]),
-            (resample, tensor, [(name, name) for name in ("bval", "bvec", "mask")]),
+            (resample, tensor, [(name, name) for name in ("dwi", "bval", "bvec", "mask")]),
         ]
     )
-    final = (resample, "dwi")
     if denoise and _enough_volumes(inputs):
-        noise = node("noise", dwi_prepare.NoiseResidual)
-        if choose_engine(inputs.engine) == "mrtrix3":
-            _denoise_before(workflow, node, inputs, check, motion, noise)
-        else:
-            final = _denoise_after(workflow, node, resample, noise)
-    workflow.connect(*final, tensor, "dwi")
-    workflow.connect(*final, outputs, "dwi")
+        _denoise(workflow, node, inputs, check, motion, node("noise", dwi_prepare.NoiseResidual))
     for name, (source, field) in FILES.items():
         made = workflow.get_node(source)
-        if made is not None and name != "dwi":
+        if made is not None:
             workflow.connect(made, field, outputs, name)
     return workflow
 
@@ -184,38 +177,29 @@ def _register_node(node: Any, nodes: Any, inputs: DwiInputs, *, align: bool, see
     )
 
 
-def _denoise_before(workflow: Any, node: Any, inputs: DwiInputs, check: Any, motion: Any, noise: Any) -> None:
-    """MP-PCA needs noise as the scanner made it. Motion is still estimated on the raw series: see docs/diffusion.md."""
+def _denoise(workflow: Any, node: Any, inputs: DwiInputs, check: Any, motion: Any, noise: Any) -> None:
+    """Take out noise, and ringing where MRtrix3 is there. Motion is estimated on the raw series all the same."""
     from nipype.interfaces import mrtrix3
 
-    denoised = node("denoise", mrtrix3.DWIDenoise, out_file="denoised.nii", nthreads=1, args="-quiet")
-    slices = "ijk".index((inputs.slice_encoding or "k")[0])
-    plane = [axis for axis in range(3) if axis != slices]
-    unringed = node("unring", mrtrix3.MRDeGibbs, out_file="unringed.nii", axes=plane, nthreads=1, args="-quiet")
+    from bids_ai.preprocess.interfaces import dwi_prepare
+
+    workflow.connect([(check, noise, [("dwi", "before"), ("bval", "bval")])])
+    if choose_engine(inputs.engine) == "dipy":
+        clean = denoised = node("denoise", dwi_prepare.MPPCA)
+        workflow.connect(check, "bval", denoised, "bval")
+    else:
+        denoised = node("denoise", mrtrix3.DWIDenoise, out_file="denoised.nii", nthreads=1, args="-quiet")
+        slices = "ijk".index((inputs.slice_encoding or "k")[0])
+        plane = [axis for axis in range(3) if axis != slices]
+        clean = node("unring", mrtrix3.MRDeGibbs, out_file="unringed.nii", axes=plane, nthreads=1, args="-quiet")
+        workflow.connect(denoised, "out_file", clean, "in_file")
     workflow.connect(
         [
             (check, denoised, [("dwi", "in_file")]),
-            (denoised, unringed, [("out_file", "in_file")]),
-            (unringed, motion, [("out_file", "clean")]),
-            (check, noise, [("dwi", "before"), ("bval", "bval")]),
             (denoised, noise, [("out_file", "after")]),
+            (clean, motion, [("out_file", "clean")]),
         ]
     )
-
-
-def _denoise_after(workflow: Any, node: Any, resample: Any, noise: Any) -> tuple[Any, str]:
-    """Patch2Self makes each volume from the others, so that it has to find them in one position."""
-    from bids_ai.preprocess.interfaces import dwi_prepare
-
-    denoised = node("denoise", dwi_prepare.Patch2Self)
-    workflow.connect(
-        [
-            (resample, denoised, [("dwi", "in_file"), ("bval", "bval"), ("mask", "mask")]),
-            (resample, noise, [("dwi", "before"), ("bval", "bval"), ("mask", "mask")]),
-            (denoised, noise, [("out_file", "after")]),
-        ]
-    )
-    return denoised, "out_file"
 
 
 def _enough_volumes(inputs: DwiInputs) -> bool:

@@ -130,7 +130,7 @@ def test_tensor_maps_have_the_diffusivities_of_the_head(done: DwiOutputs) -> Non
 
 def test_quality_says_what_was_done(done: DwiOutputs) -> None:
     qc = done.qc
-    assert qc["denoising"]["method"].startswith("Patch2Self")
+    assert qc["denoising"]["method"].startswith("MP-PCA (dipy)")
     assert any("Gibbs" in text for text in qc["not_used"])
     assert qc["shells"] == [{"b": 1000.0, "volumes": 17, "directions": 17}]
     assert set(qc["seconds"]) >= {"check", "motion", "distortion", "register", "resample", "tensor"}

@@ -75,7 +75,7 @@ def test_every_work_is_cited_by_a_step_and_has_a_doi():
     text = methods_text([{"step": name, "parameters": HOLES} for name in STEPS])
     assert {work.key for work in text.citations} == set(citation_keys())
     without = {work.key for work in text.citations if not re.fullmatch(r"10\.\d{4,5}/\S+", work.doi)}
-    assert without == {"sklearn", "patch2self"}  # that journal and those proceedings give none
+    assert without == {"sklearn"}  # that journal gives none
     dois = [work.doi for work in text.citations if work.doi]
     assert len(set(dois)) == len(dois)
 

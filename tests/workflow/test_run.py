@@ -16,6 +16,7 @@ import pytest
 
 from bids_ai.bids.files import read_json
 from bids_ai.bids.tables import read_relmat, read_table, read_timeseries
+from bids_ai.stages.plan import STAGES
 from tests.conftest import Answer, call_bids_ai, listing, subject_files, write_tree
 
 from .conftest import QUICK, job_counts
@@ -315,7 +316,7 @@ def test_a_folder_that_is_not_a_work_folder_is_never_emptied(make_dataset, new_w
 @pytest.mark.parametrize(
     "options",
     [
-        ["--skip", "anat", "func", "timeseries", "fc", "surrogate", "ec"],
+        ["--skip", *STAGES],
         ["--anat-only", "--skip", "anat"],
         ["--anat-only", "--stages", "fc"],
     ],

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +14,8 @@ from bids_ai.bids.gradients import GradientTable, read_gradients, write_gradient
 from bids_ai.preprocess import bold_geometry as geometry
 from bids_ai.preprocess import dwi_denoise, dwi_series, gradients
 from bids_ai.preprocess.bold_reference import rough_mask
-from bids_ai.preprocess.resampling import SeriesWriter
 
-#: Denoising reaches this far beyond the brain mask, so that nothing changes at its edge.
+#: Denoising reaches this far beyond the rough brain mask, so that nothing changes at the edge of the brain.
 _RIM_VOXELS = 3
 
 
@@ -74,38 +71,33 @@ class CheckSeries(SimpleInterface):
         return runtime
 
 
-class Patch2SelfInput(BaseInterfaceInputSpec):
-    """Inputs of `Patch2Self`."""
+class MPPCAInput(BaseInterfaceInputSpec):
+    """Inputs of `MPPCA`."""
 
     in_file = File(exists=True, mandatory=True)
     bval = File(exists=True, mandatory=True)
-    mask = File(exists=True, mandatory=True, desc="brain; what lies further than a few voxels off is left as it is")
 
 
-class Patch2SelfOutput(TraitedSpec):
-    """Outputs of `Patch2Self`."""
+class MPPCAOutput(TraitedSpec):
+    """Outputs of `MPPCA`."""
 
     out_file = File(exists=True)
 
 
-class Patch2Self(SimpleInterface):
+class MPPCA(SimpleInterface):
     """Denoise with dipy, where MRtrix3 is not there."""
 
-    input_spec = Patch2SelfInput
-    output_spec = Patch2SelfOutput
+    input_spec = MPPCAInput
+    output_spec = MPPCAOutput
 
     def _run_interface(self, runtime: Any) -> Any:
         image: Any = nib.load(self.inputs.in_file)
-        bvals = np.loadtxt(self.inputs.bval, ndmin=1)
-        near = ndimage.binary_dilation(geometry.load(self.inputs.mask)[0] > 0, iterations=_RIM_VOXELS)
-        # Its progress bar does not belong into a log.
-        with contextlib.redirect_stderr(io.StringIO()):
-            clean = dwi_denoise.patch2self(np.asarray(image.dataobj, np.float32), bvals, near)
-        path = Path(runtime.cwd) / "dwi.nii.gz"
-        with SeriesWriter(path, clean.shape, image.affine, float(image.header.get_zooms()[3]), code=1) as writer:
-            for volume in range(clean.shape[3]):
-                writer.append(clean[..., volume])
-        self._results["out_file"] = str(path)
+        data = np.asarray(image.dataobj, np.float32)
+        unweighted = GradientTable(np.loadtxt(self.inputs.bval, ndmin=1), np.empty((0, 3))).unweighted
+        brain = rough_mask(data[..., unweighted].mean(axis=-1), image.affine)
+        near = ndimage.binary_dilation(brain, iterations=_RIM_VOXELS)
+        clean = dwi_denoise.mppca(data, near)
+        self._results["out_file"] = write_series(clean, image.affine, Path(runtime.cwd) / "denoised.nii")
         return runtime
 
 
