@@ -1,8 +1,9 @@
-"""The virtual cohort: what it costs, whether its FC is like recorded FC, and what its DWI shows of the bundles.
+"""The virtual cohort: its cost, whether FC is like recorded FC, what DWI shows of the bundles, and EC of the truth.
 
     python benchmarks/virtual_cohort.py time DIR [options of bids-ai simulate]   # CPU seconds of the parts; writes DIR
     python benchmarks/virtual_cohort.py rest [--regions 24] [--seconds 260] [--networks 8]
     python benchmarks/virtual_cohort.py dwi DIR                                  # of a cohort with DWI in DIR
+    python benchmarks/virtual_cohort.py ec DIR OUT                             # after `bids-ai run DIR OUT participant`
 
 Nothing is downloaded.
 """
@@ -11,12 +12,14 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import resource
 import time
 from pathlib import Path
 
 import nibabel as nib
 import numpy as np
+import pandas as pd
 
 
 def timed(out_dir: Path, options: list[str]) -> None:
@@ -86,11 +89,60 @@ def dwi(root: Path) -> None:
         )
 
 
+def effective(root: Path, out_dir: Path, label: str) -> None:
+    """EC of the pipeline and what else it knows of a subject, against the true EC; rows are sources.
+
+    The signed matrices are compared as they are, off the diagonal, by Spearman r; by Pearson r their antisymmetric
+    parts, which say who drives whom.
+    """
+    from scipy.stats import spearmanr
+
+    from bids_ai.bids.tables import read_relmat
+
+    nodes = out_dir / f"atlas-{label}_dseg.tsv"
+    centres = pd.read_csv(nodes, sep="\t")[["x", "y", "z"]].to_numpy(float)
+    distance = np.linalg.norm(centres[:, None] - centres, axis=-1)
+    rows: list[dict[str, object]] = []
+    for path in sorted(out_dir.glob(f"sub-*/**/*_atlas-{label}_*stat-effectiveconnectivity_relmat.tsv")):
+        subject = path.relative_to(out_dir).parts[0]
+        (true_file,) = (root / "sourcedata/truth" / subject).rglob("*_stat-effectiveconnectivity_relmat.tsv")
+        truth, stem = read_relmat(true_file)[0], re.sub(r"_model-.*", "", path.name)
+        known = {"distance": -distance, "EC": read_relmat(path)[0]}
+        for name, stat in {"FC": "pearsoncorrelation", "partial correlation": "partialcorrelation"}.items():
+            (file,) = path.parent.glob(f"{stem}_stat-{stat}_relmat.tsv")
+            known[name] = read_relmat(file)[0]
+        for file in (out_dir / subject).rglob(f"*_atlas-{label}_*stat-sift2sum_relmat.tsv"):
+            known["SC"] = read_relmat(file)[0]
+            known["SC x FC"] = known["SC"] * known["FC"]
+        model = re.sub(r".*_model-([a-z0-9]+)_.*", r"\1", path.name)
+        for name, matrix in known.items():
+            off = ~np.eye(len(truth), dtype=bool) & np.isfinite(truth) & np.isfinite(matrix)
+            odd = [np.where(off & off.T, m - m.T, np.nan)[np.triu_indices(len(m), 1)] for m in (truth, matrix)]
+            both = np.isfinite(odd).all(axis=0)
+            direction = np.corrcoef(odd[0][both], odd[1][both])[0, 1] if np.ptp(odd[1][both]) > 1e-9 else np.nan
+            score = spearmanr(truth[off], matrix[off]).statistic
+            rows.append({"recording": stem, "what": name, "model": model, "r": score, "antisymmetric": direction})
+    table = pd.DataFrame(rows)
+    table.loc[table.what != "EC", "model"] = ""
+    pooled = table[table.recording.str.contains("_desc-pooled")]
+    for title, part in (("single runs", table.drop(pooled.index)), ("runs of a subject together", pooled)):
+        print(f"\n{title}: {part.recording.nunique()}")
+        print(part.groupby("what")[["r", "antisymmetric"]].agg(["mean", "min", "max"]).round(2).to_string())
+        gain = part.pivot_table(index="recording", columns="what", values="r")
+        for other in gain.columns.drop("EC"):
+            print(f"EC above {other}: {(gain.EC - gain[other]).mean():+.2f}, in {(gain[other] < gain.EC).mean():.0%}")
+        print("chosen:", part.model[part.what == "EC"].value_counts().to_dict())
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(dest="command", required=True)
     for name in ("time", "dwi"):
         commands.add_parser(name).add_argument("folder", type=Path)
+    compared = commands.add_parser("ec")
+    compared.add_argument("folder", type=Path)
+    compared.add_argument("output", type=Path)
+    compared.add_argument("--atlas", default="EqualVolume_scale-24", help="label in the names of the files")
     resting = commands.add_parser("rest")
     resting.add_argument("--regions", type=int, default=24)
     resting.add_argument("--seconds", type=float, default=260.0)
@@ -102,8 +154,10 @@ def main() -> None:
         timed(arguments.folder, options)
     elif arguments.command == "rest":
         rest(arguments.regions, arguments.seconds, arguments.networks)
-    else:
+    elif arguments.command == "dwi":
         dwi(arguments.folder)
+    else:
+        effective(arguments.folder, arguments.output, arguments.atlas)
 
 
 if __name__ == "__main__":

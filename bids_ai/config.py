@@ -139,7 +139,7 @@ class SurrogateConfig(_Section):
     """The dynamical model fitted to each recording."""
 
     model: str = Field(
-        "ridge-var", description="A registered family (ridge-var, mlp, ...), or auto: the best by held-out prediction."
+        "auto", description="A registered family (ridge-var, mlp, ...), or auto: the best by held-out prediction."
     )
     order_max: Annotated[int, Field(ge=1, le=10)] = Field(3, description="Largest number of lags tried.")
     ensemble: Annotated[int, Field(ge=1)] = Field(5, description="Initialisations of a nonlinear model.")

@@ -65,7 +65,7 @@ def test_options_win_over_the_file(tmp_path):
     assert config.device == "cpu"
     assert config.parcellation.min_coverage == 0.7
     assert config.parcellation.atlases == ["B", "C"]
-    assert config.surrogate.model == "ridge-var"
+    assert config.surrogate.model == "auto"
     assert not config.sloppy
     assert options.configuration(parsed("--min-coverage", "0", "--sloppy", "--model", "mlp")).sloppy
 

@@ -79,8 +79,8 @@ def test_censored_frames_stay_and_regions_keep_their_names(output: Path) -> None
 
 
 def test_effective_connectivity_is_directed_and_judged(output: Path) -> None:
-    matrix, _ = read_relmat(output / f"{STEM}_{ATLAS}_model-ridgevar_stat-effectiveconnectivity_relmat.tsv")
-    meta = read_json(output / f"{STEM}_{ATLAS}_model-ridgevar_stat-effectiveconnectivity_relmat.json")
+    matrix, _ = read_relmat(output / f"{STEM}_{ATLAS}_model-auto_stat-effectiveconnectivity_relmat.tsv")
+    meta = read_json(output / f"{STEM}_{ATLAS}_model-auto_stat-effectiveconnectivity_relmat.json")
     assert np.isnan(np.diag(matrix)).all()
     assert meta["RowRole"] == "source"
     # 100 regions from 120 frames of 4 mm: the gate must not call this reliable.

@@ -155,7 +155,7 @@ def test_every_atlas_has_its_own_series(finished, xcpd, folder, atlas):
     assert columns == names
     off = ~np.eye(len(names), dtype=bool)
     np.testing.assert_allclose(correlation[off], np.corrcoef(given.T)[off], atol=1e-5)
-    effect, _ = read_relmat(Path(f"{base}_model-ridgevar_stat-effectiveconnectivity_relmat.tsv"))
+    effect, _ = read_relmat(Path(f"{base}_model-auto_stat-effectiveconnectivity_relmat.tsv"))
     assert np.isnan(np.diag(effect)).all()
     assert np.isfinite(effect[off]).all()
     # Region k drives region k + 1, and never the other way: row = source.
@@ -168,7 +168,7 @@ def test_where_it_came_from_is_in_the_sidecars(finished, folder):
     assert finished.code == 0
     sidecar = read_json(folder / "out" / f"{SERIES}_atlas-A_stat-mean_timeseries.json")
     assert sidecar["Sources"] == [f"bids:xcpd:{SERIES}_seg-A_stat-mean_timeseries.tsv"]
-    surrogate = read_json(folder / "out" / f"{SERIES}_atlas-A_model-ridgevar_surrogate.json")
+    surrogate = read_json(folder / "out" / f"{SERIES}_atlas-A_model-auto_surrogate.json")
     assert surrogate["Status"] == "fitted"
     assert surrogate["Sources"] == [f"bids::{SERIES}_atlas-A_stat-mean_timeseries.tsv"]
 
@@ -236,7 +236,7 @@ def test_a_recording_that_cannot_be_fitted_is_told_of(xcpd, tmp_path):
     """The others would go on; the exit code and the summary say that this one did not."""
     answer = call_bids_ai(*arguments(xcpd, tmp_path, "--stages", "ec", label="02"), timeout=400)
     assert answer.code == 1, answer.text
-    path = tmp_path / "out" / f"{SERIES}_atlas-A_model-ridgevar_surrogate.json".replace("01", "02")
+    path = tmp_path / "out" / f"{SERIES}_atlas-A_model-auto_surrogate.json".replace("01", "02")
     description = read_json(path)
     assert description["Status"] == "failed"
     assert description["Reason"] in answer.err
