@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -241,7 +242,23 @@ def _layout(bids_dir: Path, labels: Sequence[str], database: Path | None) -> BID
         re.compile(r"/\."),
     ]
     indexer = BIDSLayoutIndexer(validate=False, index_metadata=False, ignore=ignore)
-    return BIDSLayout(bids_dir, indexer=indexer, database_path=database)
+    return BIDSLayout(bids_dir, indexer=indexer, database_path=database, config=[_entities_below(bids_dir)])
+
+
+def _entities_below(bids_dir: Path) -> dict[str, Any]:
+    """Entities of BIDS as pybids knows them, read off the path below the dataset only.
+
+    pybids reads whole paths: every file of a dataset in ``/projects/dwi/`` would be of the datatype dwi, and in
+    ``/export/sub-9/`` of subject 9.
+    """
+    from bids.config import get_option
+
+    content: dict[str, Any] = read_json(Path(get_option("config_paths")["bids"]))
+    root = re.escape(os.path.abspath(bids_dir))  # noqa: PTH100 - as pybids does; resolve() would follow links
+    for entity in content["entities"]:
+        if entity["pattern"].startswith("["):
+            entity["pattern"] = f"^{root}.*?{entity['pattern']}"
+    return content
 
 
 def _anatomy(files: list[BIDSFile], selection: Selection) -> Anatomy | None:

@@ -22,6 +22,18 @@ def items(recordings) -> list[str]:
 # ---- which dataset, which subjects
 
 
+@pytest.mark.parametrize("above", ["dwi", "func", "sub-9", "ses-b/run-7"])
+def test_names_above_the_dataset_say_nothing_of_its_files(make_dataset, tmp_path, above):
+    """pybids takes entities from whole paths: below a folder dwi, a T1w was no T1w."""
+    files = {"sub-01/anat/sub-01_T1w.nii.gz": (4, 4, 4), "sub-01/func/sub-01_task-rest_bold.nii.gz": (4, 4, 4, 9)}
+    (tmp_path / above).mkdir(parents=True)
+    root = make_dataset(ROOT | files).rename(tmp_path / above / "dataset")
+    anatomies, recordings, skipped = found(root, "01")
+    assert items(anatomies) == ["sub-01/anat/sub-01"]
+    assert items(recordings) == ["sub-01/func/sub-01_task-rest"]
+    assert skipped == []
+
+
 def test_a_folder_without_description_is_no_dataset(tmp_path):
     with pytest.raises(UsageError, match=r"is not a BIDS dataset: it has no dataset_description\.json"):
         dataset_name(tmp_path)
