@@ -141,7 +141,9 @@ class SurrogateConfig(_Section):
     model: str = Field(
         "auto", description="A registered family (ridge-var, mlp, ...), or auto: the best by held-out prediction."
     )
-    order_max: Annotated[int, Field(ge=1, le=10)] = Field(3, description="Largest number of lags tried.")
+    order_max: Annotated[int, Field(ge=1, le=10)] | None = Field(
+        None, description="Largest number of lags tried; null: 3 for BOLD, 8 for EEG and iEEG."
+    )
     ensemble: Annotated[int, Field(ge=1)] = Field(5, description="Initialisations of a nonlinear model.")
     structural: Literal["own", "none"] = Field(
         "own", description="Give the models the structural connectivity of the subject, where there is one; or never."
@@ -154,7 +156,7 @@ class EffectiveConnectivityConfig(_Section):
     """Effective connectivity by virtual perturbation."""
 
     push_sd: Positive = Field(1.0, description="Size of the push, in standard deviations of the region.")
-    horizon_s: Positive | None = Field(None, description="Response averaged over this time, s; null: one TR for BOLD.")
+    horizon_s: Positive | None = Field(None, description="Response averaged over this time, s; null: one TR for BOLD, 0.1 s for EEG and iEEG.")
 
 
 class Config(_Section):

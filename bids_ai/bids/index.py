@@ -28,9 +28,9 @@ class Anatomy:
 
 @dataclass(frozen=True)
 class Recording:
-    """One BOLD run (sub x ses x task x run): the unit of fitting.
+    """One run (sub x ses x task x run) of BOLD, EEG or iEEG: the unit of fitting.
 
-    ``engine`` says where it starts: ``builtin`` (raw BOLD), ``fmriprep`` (preprocessed BOLD and confounds) or
+    ``engine`` says where it starts: ``builtin`` (raw), ``fmriprep`` (preprocessed BOLD and confounds) or
     ``timeseries`` (region series of another tool).
     """
 
@@ -41,8 +41,10 @@ class Recording:
     task: str | None
     run: str | None
     engine: str
-    tr: float | None  # s
+    tr: float | None  # s, between frames; EEG and iEEG: between samples of the region series
     source: str
+    modality: str = "bold"  # or eeg, ieeg
+    stimulated: bool = False  # single-pulse stimulation, by the rows of its events
     space: str | None = None
     anat: str | None = None
     slice_timing: tuple[float, ...] | None = None  # s
@@ -106,7 +108,8 @@ class Fit:
     @property
     def name(self) -> str:
         """Name that spreads the seed; does not depend on who else is fitted."""
-        return f"{Path(self.series).name}{self.pool}"
+        folder = Path(self.series).parent.name
+        return f"{Path(self.series).name}{self.pool}" + (f"_{folder}" if folder in ("eeg", "ieeg") else "")
 
 
 @dataclass(frozen=True)
@@ -200,6 +203,10 @@ class Index:
         """Fit by its series, its pool part, and the atlas where the series came from another tool."""
         return self._fit.get((series, pool, atlas)) or self._fit[series, pool, None]
 
+    def modality(self, fit: Fit) -> str:
+        """Modality of the recordings of a fit."""
+        return self.recording(fit.recordings[0], fit.atlas).modality
+
     def atlas(self, label: str) -> AtlasEntry:
         """Atlas by its label."""
         return next(entry for entry in self.atlases if entry.label == label)
@@ -224,9 +231,11 @@ class Index:
         return [fit for fit in self.fits if self.applies(self.recording(fit.recordings[0], fit.atlas), atlas)]
 
     def batches(self, atlas: AtlasEntry, size: int) -> dict[str, list[Fit]]:
-        """Fits of an atlas in groups of at most `size`, each under a name made of its content."""
-        fits = self.fits_of(atlas)
-        groups = (fits[start : start + size] for start in range(0, len(fits), size))
+        """Fits of an atlas in groups of one modality and at most `size`, each under a name made of its content."""
+        kinds: dict[str, list[Fit]] = {}
+        for fit in self.fits_of(atlas):
+            kinds.setdefault(self.modality(fit), []).append(fit)
+        groups = (fits[start : start + size] for fits in kinds.values() for start in range(0, len(fits), size))
         return {_digest([fit.name for fit in group]): group for group in groups}
 
     def without(self, series: set[str], items: set[str]) -> Index:
@@ -274,18 +283,19 @@ class Index:
 def make_fits(recordings: list[Recording], *, pool_runs: bool) -> list[Fit]:
     """List the fits: one per recording, and one per subject and task with more than one run of the same TR.
 
-    Pooling crosses sessions. Runs of different TR, space or atlas are not pooled: a lag would mean another time.
+    Pooling crosses sessions. Runs of different modality, TR, space or atlas are not pooled: a lag would mean another time.
     Where a task was recorded at several TR, the larger group of runs is pooled.
     """
     fits = [Fit(entry.series, (entry.series,), entry.subject, atlas=entry.atlas) for entry in recordings]
     groups: dict[tuple[Any, ...], list[Recording]] = {}
     for entry in recordings:
-        groups.setdefault((entry.subject, entry.task, entry.space, entry.atlas), []).append(entry)
-    for (subject, task, space, atlas), entries in groups.items():
+        groups.setdefault((entry.subject, entry.modality, entry.task, entry.space, entry.atlas), []).append(entry)
+    for (subject, _, task, space, atlas), entries in groups.items():
         runs = _most_of_one_tr(entries)
         if pool_runs and len(runs) > 1 and task:
             parts = [subject, f"task-{task}"] + ([f"space-{space}"] if space else [])
-            series = f"{subject}/func/{'_'.join(parts)}"
+            folder = Path(runs[0].item).parent.name  # func, eeg or ieeg
+            series = f"{subject}/{folder}/{'_'.join(parts)}"
             fits.append(Fit(series, tuple(run.series for run in runs), subject, pooled=True, atlas=atlas))
     return fits
 

@@ -7,7 +7,7 @@ Holes
 -----
 anat : ``sub-01[/ses-1]/anat/sub-01[_ses-1]``, the chosen T1w of a subject
 bold : ``sub-01[/ses-1]/func/sub-01[_ses-1]_task-rest[_run-1]``, a recording
-series : the same with ``_space-...`` where the recording has one; what region series are named after
+series : the same, or a recording in ``eeg`` or ``ieeg``, with ``_space-...`` where the recording has one; what region series are named after
 dwi : ``sub-01[/ses-1]/dwi/sub-01[_ses-1][_dir-AP][_space-T1w]``, the images of a diffusion series
 atlas : ``atlas-NAME[_seg-...][_scale-...]``
 space : label of the template's space
@@ -99,6 +99,7 @@ PATTERNS: dict[str, str] = {
     "parcellation": "{series}_{atlas}_dseg.nii.gz",
     "coverage": "{series}_{atlas}_desc-coverage_stats.tsv",
     "timeseries": "{series}_{atlas}_stat-mean_timeseries.tsv",
+    "ephys_timeseries": "{series}_{atlas}_stat-mean_timeseries.tsv.gz",
     # connectivity
     "pearson": "{series}_{atlas}_stat-pearsoncorrelation_relmat.tsv",
     "partial": "{series}_{atlas}_stat-partialcorrelation_relmat.tsv",
@@ -145,7 +146,7 @@ _STEM = r"(?:(?!_(?:space|atlas|seg|scale|model|stat|label|desc)-)[A-Za-z0-9+_-]
 WILDCARDS: dict[str, str] = {
     "anat": rf"{_SUBJECT}/anat/{_STEM}",
     "bold": rf"{_SUBJECT}/func/{_STEM}",
-    "series": rf"{_SUBJECT}/func/{_STEM}(?:_space-{_LABEL})?",
+    "series": rf"{_SUBJECT}/(?:func|eeg|ieeg)/{_STEM}(?:_space-{_LABEL})?",
     "dwi": rf"{_SUBJECT}/dwi/{_STEM}(?:_space-{_LABEL})?",
     "atlas": rf"atlas-{_LABEL}(?:_seg-{_LABEL})?(?:_scale-{_LABEL})?",
     "model": r"[A-Za-z0-9]+",
@@ -183,6 +184,11 @@ class Names:
         """Path of a derivative with its holes filled in; ``pool`` defaults to empty."""
         return self.output_dir / PATTERNS[key].format(**{"pool": "", "space": self.space} | holes)
 
+    def timeseries(self, series: str, atlas: str) -> Path:
+        """Region series of a recording: a table, compressed and without header where there are many samples a second."""
+        electric = Path(series).parent.name in ("eeg", "ieeg")
+        return self.path("ephys_timeseries" if electric else "timeseries", series=series, atlas=atlas)
+
     def figure(self, key: str, **holes: str) -> Path:
         """Path of a figure of the report with its holes filled in.
 
@@ -201,9 +207,7 @@ class Names:
 
 def sidecar(path: Path) -> Path:
     """JSON beside a file, whatever its extension."""
-    name = path.name
-    stem = name[: -len(".nii.gz")] if name.endswith(".nii.gz") else path.stem
-    return path.with_name(f"{stem}.json")
+    return path.with_name(f"{path.name.removesuffix('.gz').rpartition('.')[0]}.json")
 
 
 def stem(entities: Mapping[str, object]) -> str:

@@ -8,12 +8,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bids_ai.bids.files import atomic, write_json
+from bids_ai.bids.files import atomic, read_json, write_json
 from bids_ai.bids.names import sidecar
 from bids_ai.errors import InputError
 
 MISSING = "n/a"
 _TEXT_COLUMNS = {"node": str, "name": str}  # names of regions, even where they look like numbers ("001")
+_SAMPLE = "%.6g"  # of an electric signal: 120 dB
 _FLOAT = "%.9g"  # more digits than a float32 holds; enough that a reader gets the same matrix back
 
 
@@ -95,9 +96,28 @@ def read_relmat(path: Path) -> tuple[np.ndarray, list[str]]:
 
 
 def write_timeseries(path: Path, series: np.ndarray, names: list[str], meta: dict[str, Any]) -> None:
-    """Write region series (n_times, n_regions); censored frames stay as rows of ``n/a``."""
-    write_table(path, pd.DataFrame(series, columns=names))
-    write_json(sidecar(path), meta)
+    """Write region series (n_times, n_regions); censored frames stay as rows of ``n/a``.
+
+    A ``.tsv.gz`` has no header, as the standard has it for physiological recordings: the sidecar names its columns.
+    """
+    table = pd.DataFrame(series, columns=names)
+    if path.suffix != ".gz":
+        write_table(path, table)
+        write_json(sidecar(path), meta)
+        return
+    with atomic(path) as temporary:
+        # Without the time in its header, the same series are the same bytes.
+        table.to_csv(
+            temporary,
+            sep="\t",
+            index=False,
+            header=False,
+            na_rep=MISSING,
+            float_format=_SAMPLE,
+            lineterminator="\n",
+            compression={"method": "gzip", "compresslevel": 4, "mtime": 0},
+        )
+    write_json(sidecar(path), meta | {"Columns": names})
 
 
 def read_timeseries(path: Path) -> tuple[np.ndarray, list[str]]:
@@ -109,11 +129,18 @@ def read_timeseries(path: Path) -> tuple[np.ndarray, list[str]]:
         Censored frames and regions without data are NaN.
     names : list of str
     """
-    table = read_table(path)
+    table = _read_samples(path) if path.suffix == ".gz" else read_table(path)
     try:
         return table.to_numpy(dtype=float), [str(name) for name in table.columns]
     except ValueError as error:
         raise InputError(f"{path} should hold one column of numbers per region with a header: {error}.") from None
+
+
+def _read_samples(path: Path) -> pd.DataFrame:
+    names = read_json(sidecar(path)).get("Columns")
+    if not names:
+        raise InputError(f"The sidecar of {path} names no Columns; a .tsv.gz has no header of its own.")
+    return pd.read_csv(path, sep="\t", names=names, na_values=[MISSING], keep_default_na=False)
 
 
 def check_names(expected: list[str], given: list[str], what: str) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 from bids_ai.bids.names import sidecar
 from bids_ai.bids.tables import write_relmat
 from bids_ai.stages.context import Context
+from bids_ai.stages.ec_jobs import default_horizon_s
 from bids_ai.stages.ec_words import response_words
 from bids_ai.stages.inputs import read_nodes
 from bids_ai.stages.sidecars import atlas_identity, sources, versions
@@ -33,7 +34,9 @@ def run(context: Context, series: str, atlas: str, model: str, pool: str = "") -
         failed = common | {"Status": "failed", "Reason": description["Reason"]}
         matrices = {"jacobian": (empty, failed), "ec": (empty, failed)}
     else:
-        steps = 1 if settings.horizon_s is None else perturbation.horizon_steps(settings.horizon_s, fitted.tr)
+        modality = context.index.modality(context.index.fit(series, pool, atlas))
+        horizon_s = settings.horizon_s or default_horizon_s(modality, fitted.tr)
+        steps = perturbation.horizon_steps(horizon_s, fitted.tr)
         push = perturbation.push(fitted, size_sd=settings.push_sd, horizon_steps=steps)
         jacobian = perturbation.jacobian(fitted, horizon_steps=steps)
         common |= _fit_description(fitted, steps)

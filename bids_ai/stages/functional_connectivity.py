@@ -56,7 +56,7 @@ def _describe(context: Context, series: str, atlas: str, values: np.ndarray, eff
         "MeasureUnits": "correlation coefficient; Fisher z is its artanh, with standard error 1/sqrt(n_eff - 3)",
         "NumberOfFrames": int(np.isfinite(values).any(axis=1).sum()),
         "EffectiveSampleSize": float(np.nanmedian(effective_n[off_diagonal])) if effective_n.size > 1 else None,
-        "Sources": sources(context, context.names.path("timeseries", series=series, atlas=atlas)),
+        "Sources": sources(context, context.names.timeseries(series, atlas)),
         "PackageVersions": versions("numpy", "scikit-learn"),
     } | atlas_identity(context, atlas)
 

@@ -38,7 +38,7 @@ def read_series(context: Context, series: str, atlas: str) -> tuple[np.ndarray, 
     InputError
         If the names differ from those of the node table.
     """
-    path = context.names.path("timeseries", series=series, atlas=atlas)
+    path = context.names.timeseries(series, atlas)
     values, names = read_timeseries(path)
     nodes = read_nodes(context, atlas)
     check_names([str(name) for name in nodes["name"]], names, Path(path).name)

@@ -118,7 +118,7 @@ def _func(context: Context, recording: Recording) -> list[Step]:
 
 def _series(context: Context, recording: Recording, atlas: str) -> list[Step]:
     holes = {"series": recording.series, "atlas": atlas}
-    meta = read_sidecar(context.names.path("timeseries", **holes))
+    meta = read_sidecar(context.names.timeseries(**holes))
     if meta is None:
         return []
     settings = context.config
@@ -169,6 +169,8 @@ def _denoising(context: Context, meta: dict[str, Any]) -> list[Step]:
 
 
 def _fit(context: Context, holes: dict[str, str]) -> list[Step]:
+    from bids_ai.surrogate.recording import DEFAULT_ORDER_MAX
+
     path = context.names.path("surrogate", model=context.model, **holes)
     if not path.is_file():
         return []
@@ -177,7 +179,8 @@ def _fit(context: Context, holes: dict[str, str]) -> list[Step]:
         return []
     fit = meta["Fit"]
     heldout = fit["evaluation"]["heldout"]
-    order_max = context.config.surrogate.order_max
+    modality = context.index.modality(context.index.fit(holes["series"], holes["pool"], holes["atlas"]))
+    order_max = context.config.surrogate.order_max or DEFAULT_ORDER_MAX[modality]
     steps = model_steps(fit["family"], fit["requested"], len(fit["models"]), order_max, heldout)
     ec = read_sidecar(context.names.path("ec", model=context.model, **holes))
     if ec is not None:

@@ -57,7 +57,8 @@ class Plan:
     def _targets_func(self) -> list[Path]:
         path = self.context.names.path
         recordings = self.context.index.recordings
-        return [path("bold", bold=entry.item) for entry in recordings if entry.engine == "builtin"]
+        raw = (entry for entry in recordings if entry.engine == "builtin" and entry.modality == "bold")
+        return [path("bold", bold=entry.item) for entry in raw]
 
     def _targets_dwi(self) -> list[Path]:
         path = self.context.names.path
@@ -77,7 +78,8 @@ class Plan:
         return [path(key, series=entry.series, atlas=atlas.label) for entry, atlas in pairs for key in keys]
 
     def _targets_timeseries(self) -> list[Path]:
-        return self._pairs("timeseries")
+        names = self.context.names
+        return [names.timeseries(entry.series, atlas.label) for entry, atlas in self.context.index.pairs()]
 
     def _targets_fc(self) -> list[Path]:
         return self._pairs("pearson")
@@ -140,11 +142,14 @@ class Plan:
             return entry.source
         return str(self.context.names.path("bold", bold=entry.item))
 
+    def series_file(self, wildcards: Any) -> str:
+        """Region series of a recording."""
+        return str(self.context.names.timeseries(wildcards.series, wildcards.atlas))
+
     def series_of_fit(self, wildcards: Any) -> list[str]:
         """Region series of the runs that a fit works on."""
         fit = self.context.index.fit(wildcards.series, wildcards.pool, wildcards.atlas)
-        path = self.context.names.path
-        return [str(path("timeseries", series=series, atlas=wildcards.atlas)) for series in fit.recordings]
+        return [str(self.context.names.timeseries(series, wildcards.atlas)) for series in fit.recordings]
 
     def structural_of_batch(self, wildcards: Any) -> list[str]:
         """Structural connectivity of the subjects of a batch."""
@@ -155,9 +160,8 @@ class Plan:
     def series_of_batch(self, wildcards: Any) -> list[str]:
         """Region series of all fits in a batch."""
         fits = self.context.batches[wildcards.atlas][wildcards.batch]
-        path = self.context.names.path
         runs = dict.fromkeys(series for fit in fits for series in fit.recordings)
-        return [str(path("timeseries", series=series, atlas=wildcards.atlas)) for series in runs]
+        return [str(self.context.names.timeseries(series, wildcards.atlas)) for series in runs]
 
     def batch_of_fit(self, wildcards: Any) -> str:
         """Folder in which the job of a batch left its fits."""

@@ -118,7 +118,7 @@ def _bold_rows(context: Context, entry: Recording) -> list[SummaryRow]:
 def _connectivity_rows(context: Context, series: str, atlas: str) -> list[SummaryRow]:
     path = context.names.path
     rows: list[SummaryRow] = []
-    meta = read_sidecar(path("timeseries", series=series, atlas=atlas))
+    meta = read_sidecar(context.names.timeseries(series, atlas))
     if meta:
         lost = meta.get("RegionsWithoutData", [])
         rows.append(SummaryRow("Censored frames", meta.get("NumberOfFramesCensored"), key="n_censored"))
@@ -230,7 +230,7 @@ def _warnings(context: Context, subject: str, recordings: list[Recording]) -> li
 
 def _series_warnings(context: Context, entry: Recording, atlas: str, name: str) -> list[Notice]:
     found = []
-    meta = read_sidecar(context.names.path("timeseries", series=entry.series, atlas=atlas))
+    meta = read_sidecar(context.names.timeseries(entry.series, atlas))
     if meta and meta.get("AtlasTransformation"):
         found.append(Notice(str(meta["AtlasTransformation"]), atlas))
     path = context.names.path("surrogate", series=entry.series, atlas=atlas, model=context.model)

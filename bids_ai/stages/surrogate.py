@@ -29,7 +29,7 @@ def run(context: Context, series: str, atlas: str, model: str, pool: str = "") -
         copy(source, weights)
     else:
         _write_empty(weights)
-    inputs = [context.names.path("timeseries", series=name, atlas=atlas) for name in fit.recordings]
+    inputs = [context.names.timeseries(name, atlas) for name in fit.recordings]
     structural = context.structural_of(fit, atlas)
     description = {
         "Sources": sources(context, *inputs, structural),

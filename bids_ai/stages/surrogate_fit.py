@@ -58,12 +58,13 @@ def _recording(context: Context, fit: Fit, atlas: str) -> Recording:
     tables = [read_series(context, series, atlas) for series in fit.recordings]
     nodes = tables[0][1]  # the same in all: each was checked against the node table of the atlas
     regions = [str(name) for name in nodes["name"]]
-    tr = context.index.recording(fit.recordings[0], fit.atlas).tr
-    assert tr is not None
+    first = context.index.recording(fit.recordings[0], fit.atlas)
+    assert first.tr is not None
     return Recording(
         name=fit.name,
         runs=tuple(values for values, _ in tables),
-        tr=tr,
+        tr=first.tr,
         regions=tuple(regions),
         structural=read_structural(context, fit, atlas, regions),
+        modality=first.modality,
     )

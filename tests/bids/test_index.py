@@ -180,3 +180,22 @@ def test_subjects_are_all_that_there_is_to_tell_of():
     index = index_of(recording("02"), skipped=[Skipped("sub-01", "x", "y"), Skipped("", "dataset", "z")])
     assert index.subjects == ["sub-01", "sub-02"]
     assert replace(index, recordings=[]).subjects == ["sub-01"]
+
+
+def test_modalities_are_neither_pooled_nor_fitted_together():
+    bold = [recording("01", "1"), recording("01", "2")]
+    electric = [
+        recording(
+            "01", run, item=f"sub-01/eeg/sub-01_task-rest_run-{run}", series=f"sub-01/eeg/sub-01_task-rest_run-{run}"
+        )
+        for run in ("1", "2")
+    ]
+    electric = [replace(entry, modality="eeg", tr=0.004) for entry in electric]
+    index = index_of(*bold, *electric)
+    pooled = [fit for fit in index.fits if fit.pooled]
+    assert [fit.series for fit in pooled] == ["sub-01/func/sub-01_task-rest", "sub-01/eeg/sub-01_task-rest"]
+    assert [index.modality(fit) for fit in pooled] == ["bold", "eeg"]
+    # One recording of each may bear the same BIDS name.
+    assert len({fit.name for fit in index.fits}) == len(index.fits) == 6
+    batches = index.batches(VOLUME, 16).values()
+    assert [{index.modality(fit) for fit in fits} for fits in batches] == [{"bold"}, {"eeg"}]

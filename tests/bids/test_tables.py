@@ -1,3 +1,4 @@
+import gzip
 import json
 
 import numpy as np
@@ -129,3 +130,18 @@ def test_other_regions_are_refused_and_never_reordered():
         check_names(["a", "b"], ["a"], "x")
     with pytest.raises(InputError, match="2 expected, 3 came"):
         check_names(["a", "b"], ["a", "b", "b"], "x")
+
+
+def test_series_of_many_samples_are_compressed_and_named_by_their_sidecar(tmp_path):
+    path = tmp_path / "x_timeseries.tsv.gz"
+    series = np.random.default_rng(0).standard_normal((50, 3))
+    series[3] = np.nan
+    write_timeseries(path, series, ["A", "NA", "3"], {"SamplingFrequency": 250.0})
+    first = path.read_bytes()
+    back, names = read_timeseries(path)
+    assert names == ["A", "NA", "3"]
+    np.testing.assert_allclose(back, series, rtol=1e-5)
+    assert len(gzip.decompress(first).splitlines()) == 50
+    assert json.loads((tmp_path / "x_timeseries.json").read_text())["Columns"] == names
+    write_timeseries(path, series, names, {})
+    assert path.read_bytes() == first

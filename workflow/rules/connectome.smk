@@ -22,7 +22,7 @@ rule structural_connectivity:
 
 rule functional_connectivity:
     input:
-        series=plan.name("timeseries"),
+        series=plan.series_file,
         nodes=plan.name("atlas_table"),
     output:
         pearson=plan.name("pearson"),
