@@ -8,6 +8,7 @@ Holes
 anat : ``sub-01[/ses-1]/anat/sub-01[_ses-1]``, the chosen T1w of a subject
 bold : ``sub-01[/ses-1]/func/sub-01[_ses-1]_task-rest[_run-1]``, a recording
 series : the same, or a recording in ``eeg`` or ``ieeg``, with ``_space-...`` where the recording has one; what region series are named after
+ephys : ``sub-01[/ses-1]/ieeg/sub-01[_ses-1]_task-spes[_run-1]``, a recording in ``eeg`` or ``ieeg``
 dwi : ``sub-01[/ses-1]/dwi/sub-01[_ses-1][_dir-AP][_space-T1w]``, the images of a diffusion series
 atlas : ``atlas-NAME[_seg-...][_scale-...]``
 space : label of the template's space
@@ -136,6 +137,22 @@ FIGURES: dict[str, str] = {
     "ec_figure": "{series}_{atlas}_model-{model}_stat-effectiveconnectivity{pool}_relmat.svg",
     "ec_glass_figure": "{series}_{atlas}_model-{model}_stat-effectiveconnectivity{pool}_desc-glassbrain_relmat.svg",
     "ec_direction_figure": "{series}_{atlas}_model-{model}_stat-effectiveconnectivity{pool}_desc-direction_relmat.svg",
+    "eeg_spectra_figure": "{ephys}_desc-spectra_eeg.svg",
+    "eeg_components_figure": "{ephys}_desc-components_eeg.svg",
+    "eeg_bads_figure": "{ephys}_desc-bads_eeg.svg",
+    "ieeg_spectra_figure": "{ephys}_desc-spectra_ieeg.svg",
+    "ieeg_contacts_figure": "{ephys}_desc-contacts_ieeg.svg",
+    "ieeg_blanking_figure": "{ephys}_desc-blanking_ieeg.svg",
+    "electrodes_figure": "{ephys}_desc-electrodes_ieeg.svg",
+    "ccep_responses_figure": "{ephys}_desc-responses_ccep.svg",
+    "ccep_amplitude_figure": "{ephys}_stat-amplitude_desc-recorded_ccep.svg",
+    "ccep_latency_figure": "{ephys}_stat-latency_desc-recorded_ccep.svg",
+    "ccep_probability_figure": "{ephys}_stat-probability_desc-recorded_ccep.svg",
+    "ccep_distance_figure": "{ephys}_desc-distance_ccep.svg",
+    "ccep_pulses_figure": "{ephys}_desc-pulses_ccep.svg",
+    "ccep_regions_figure": "{ephys}_{atlas}_stat-ccepprobability_relmat.svg",
+    "source_power_figure": "{series}_{atlas}_desc-power_timeseries.svg",
+    "fc_bands_figure": "{series}_{atlas}_stat-envelopecorrelation_relmat.svg",
 }
 
 _LABEL = r"[A-Za-z0-9+]+"
@@ -147,6 +164,7 @@ WILDCARDS: dict[str, str] = {
     "anat": rf"{_SUBJECT}/anat/{_STEM}",
     "bold": rf"{_SUBJECT}/func/{_STEM}",
     "series": rf"{_SUBJECT}/(?:func|eeg|ieeg)/{_STEM}(?:_space-{_LABEL})?",
+    "ephys": rf"{_SUBJECT}/(?:eeg|ieeg)/{_STEM}",
     "dwi": rf"{_SUBJECT}/dwi/{_STEM}(?:_space-{_LABEL})?",
     "atlas": rf"atlas-{_LABEL}(?:_seg-{_LABEL})?(?:_scale-{_LABEL})?",
     "model": r"[A-Za-z0-9]+",
@@ -199,7 +217,8 @@ class Names:
         **holes : str
             As for :meth:`path`.
         """
-        item = next(Path(holes[hole]) for hole in ("series", "bold", "dwi", "anat") if f"{{{hole}}}" in FIGURES[key])
+        roots = ("series", "bold", "ephys", "dwi", "anat")
+        item = next(Path(holes[hole]) for hole in roots if f"{{{hole}}}" in FIGURES[key])
         stems = {hole: Path(value).name for hole, value in holes.items()}
         name = FIGURES[key].format(**{"pool": "", "space": self.space} | stems)
         return self.output_dir / item.parts[0] / "figures" / name

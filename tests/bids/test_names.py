@@ -20,11 +20,13 @@ BOLDS = [
 ]
 SERIES = [*BOLDS, *(f"{bold}_space-MNI152NLin2009cAsym" for bold in BOLDS)]
 DWIS = ["sub-01/dwi/sub-01", "sub-01/dwi/sub-01_dir-AP_space-T1w", "sub-A1/ses-pre/dwi/sub-A1_ses-pre_run-2_space-T1w"]
+EPHYS = ["sub-01/ieeg/sub-01_task-spes", "sub-A1/ses-pre/eeg/sub-A1_ses-pre_task-rest_acq-hd_run-2"]
 ATLASES = ["atlas-Schaefer2018_seg-7Networks_scale-100", "atlas-EqualVolume_scale-20", "atlas-AAL"]
 CHOICES = {
     "anat": ANATS,
     "bold": BOLDS,
     "series": SERIES,
+    "ephys": EPHYS,
     "dwi": DWIS,
     "atlas": ATLASES,
     "model": ["ridgevar", "npimlp"],
@@ -130,12 +132,17 @@ def test_path_fills_the_holes():
     assert NAMES.path("bold", bold=BOLDS[0]).name == f"sub-01_task-rest_space-{SPACE}_desc-preproc_bold.nii.gz"
 
 
+def test_recordings_of_electrodes_fit_their_wildcard_alone():
+    for item in EPHYS:
+        assert [hole for hole in ("anat", "bold", "ephys", "dwi") if re.fullmatch(WILDCARDS[hole], item)] == ["ephys"]
+
+
 @pytest.mark.parametrize("key", FIGURES)
 def test_figures_lie_in_the_folder_of_the_subject_and_never_share_a_name(key):
     made = {}
     for holes in combinations([hole for hole in holes_of(FIGURES[key]) if hole != "space"]):
         path = NAMES.figure(key, **holes)
-        item = holes.get("series") or holes.get("bold") or holes.get("dwi") or holes["anat"]
+        item = next(holes[hole] for hole in ("series", "bold", "ephys", "dwi", "anat") if hole in holes)
         assert path.parent == Path("/out put/é") / item.partition("/")[0] / "figures"
         assert path.suffix in (".svg", ".png")
         assert path not in made, (holes, made[path])
