@@ -1,0 +1,1 @@
+"""Families of measures of a response, one module each; `bids_ai.ccep.registry` names them."""
