@@ -1,0 +1,136 @@
+"""EEG and iEEG recordings of a raw dataset: which are worked on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from bids_ai.bids.electrophysiology.events import read_events
+from bids_ai.bids.electrophysiology.sidecars import find_tables
+from bids_ai.bids.index import Anatomy, Recording, Skipped
+from bids_ai.bids.metadata import read_metadata, split_name
+from bids_ai.bids.names import ENTITIES, stem
+from bids_ai.errors import InputError
+
+#: Signal files by datatype. Of the three files of BrainVision one is the recording.
+EXTENSIONS = {
+    "eeg": [".vhdr", ".edf", ".bdf", ".set"],
+    "ieeg": [".vhdr", ".edf", ".set", ".nwb"],
+}
+#: Region series are sampled at this rate or, where it is lower, at that of the recording, Hz: rhythms up to gamma, at
+#: 100 Hz, are modelled.
+SERIES_HZ = 250.0
+
+#: Signals that are a folder.
+_FOLDER = ".mefd"
+_ENTITIES = ("subject", "session", "task", "acquisition", "run")
+
+
+class Signal(Protocol):
+    """A file, or folder, with its BIDS entities by their long names, as pybids gives them."""
+
+    @property
+    def path(self) -> str:
+        """Absolute."""
+
+    @property
+    def entities(self) -> dict[str, Any]:
+        """Of its name and its folder."""
+
+
+@dataclass(frozen=True)
+class Folder:
+    """A recording that is a folder, which pybids does not know."""
+
+    path: str
+    entities: dict[str, Any]
+
+
+def signal_folders(root: Path, labels: set[str]) -> list[Signal]:
+    """Find the recordings of a dataset that are folders (MEF3).
+
+    Parameters
+    ----------
+    root : Path
+    labels : set of str
+        Subjects, without ``sub-``.
+    """
+    long = {short: name for name, short in ENTITIES.items()}
+    found: list[Signal] = []
+    for pattern in (f"sub-*/ieeg/*_ieeg{_FOLDER}", f"sub-*/ses-*/ieeg/*_ieeg{_FOLDER}"):
+        for path in sorted(root.glob(pattern)):
+            parts, _, _ = split_name(path.name)
+            if parts.get("sub") in labels:
+                entities = {long[short]: value for short, value in parts.items() if short in long}
+                found.append(Folder(str(path), entities | {"datatype": "ieeg", "suffix": "ieeg"}))
+    return found
+
+
+def find_recordings(
+    root: Path, files: Sequence[Signal], anatomy: Anatomy | None
+) -> tuple[list[Recording], list[Skipped]]:
+    """Read what the tables say of the EEG and iEEG recordings of one subject.
+
+    Parameters
+    ----------
+    root : Path
+        The dataset.
+    files : sequence of Signal
+        Signal files.
+    anatomy : Anatomy or None
+        Of the subject.
+
+    Returns
+    -------
+    recordings, skipped : lists
+        One entry per recording; those whose tables cannot be read are skipped, with the reason.
+    """
+    recordings, skipped = [], []
+    for file in files:
+        try:
+            recordings.append(_recording(root, Path(file.path), file.entities, anatomy))
+        except InputError as error:
+            skipped.append(Skipped(f"sub-{file.entities['subject']}", Path(file.path).name, str(error)))
+    return recordings, skipped
+
+
+def _recording(root: Path, path: Path, entities: dict[str, Any], anatomy: Anatomy | None) -> Recording:
+    modality = str(entities["datatype"])
+    meta = read_metadata(path, root)
+    events = next(iter(find_tables(path, "events")), None)
+    session = entities.get("session")
+    folder = (f"sub-{entities['subject']}", *((f"ses-{session}",) if session else ()), modality)
+    item = "/".join((*folder, stem({key: entities.get(key) for key in _ENTITIES})))
+    return Recording(
+        item=item,
+        series=item,
+        subject=folder[0],
+        session=session,
+        task=entities.get("task"),
+        run=None if entities.get("run") is None else str(entities["run"]),
+        engine="builtin",
+        tr=1 / min(_sampling_hz(meta, path), SERIES_HZ),
+        source=str(path),
+        modality=modality,
+        stimulated=events is not None and modality == "ieeg" and read_events(events).has_stimulation,
+        anat=anatomy.item if anatomy else None,
+        events=str(events) if events else None,
+    )
+
+
+def _sampling_hz(meta: dict[str, Any], path: Path) -> float:
+    """Sampling rate in the sidecar, Hz.
+
+    Raises
+    ------
+    InputError
+        If there is none.
+    """
+    value = meta.get("SamplingFrequency")
+    if isinstance(value, bool) or not isinstance(value, int | float) or not value > 0:
+        raise InputError(
+            f"{path.name}: SamplingFrequency is {value!r} in its JSON sidecar; BIDS requires it, in hertz. Add it."
+        )
+    return float(value)
