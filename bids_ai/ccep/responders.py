@@ -39,8 +39,8 @@ class Tested:
     p : array
         Of no response within 11 to 500 ms.
     z : array
-        Largest deflection of the average, 8 ms at a time from the long baseline, in SDs of averages of as many
-        pseudo-onsets; with its sign.
+        Largest deflection of the average, taken 8 ms at a time, in SDs of averages of as many pseudo-onsets; with its
+        sign.
     statistic : array
         Largest window mean of the scan in such SDs.
     latency_ms, length_ms : array
