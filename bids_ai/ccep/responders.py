@@ -212,7 +212,9 @@ class PseudoOnsetNull:
 
     def _check(self, trials: Trials) -> None:
         if trials.n_channels != self._pool.shape[1]:
-            raise InputError(f"Trials of {self._pool.shape[1]} channels are wanted, as in the null, got {trials.n_channels}.")
+            raise InputError(
+                f"Trials of {self._pool.shape[1]} channels are wanted, as in the null, got {trials.n_channels}."
+            )
         if abs(trials.sampling_hz - self.scan.sampling_hz) > 1e-3 * self.scan.sampling_hz:
             raise InputError(f"Trials at {self.scan.sampling_hz:g} Hz are wanted, got {trials.sampling_hz:g} Hz.")
         trials.between(self.scan.first / self.scan.sampling_hz, (self.scan.last - 1) / self.scan.sampling_hz)

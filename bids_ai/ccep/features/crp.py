@@ -1,7 +1,7 @@
 """Canonical Response Parameterisation: how alike the trials are, for how long, and how much each holds of their shape.
 
-Everything but the shape itself follows from the Gram matrix of the trials, which grows with the end of the window: it is
-summed once, for all durations and channels.
+Everything but the shape itself follows from the Gram matrix of the trials, which grows with the end of the window: it
+is summed once, for all durations and channels.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ class CanonicalResponse:
     times_s: Array
 
     def residuals(self, trials: Trials) -> Array:
-        """What the shape leaves of each trial up to `tau_s`, microvolts, (n_pulses, n_channels, n_times); NaN behind."""
+        """What the shape leaves of each trial, microvolts, (n_pulses, n_channels, n_times); NaN behind `tau_s`."""
         inside = np.flatnonzero(np.isin(trials.times_s, self.times_s))
         out = UV * trials.data[:, :, inside] - self.alpha[:, :, None] * self.shape
         return np.where(self.times_s <= self.tau_s[:, None] + 1e-9, out, np.nan)
@@ -187,7 +187,7 @@ def one_sided_t(projected: Array) -> tuple[Array, Array]:
 
 
 def fixed_window_t(trials: Trials, start_s: float, stop_s: float) -> Array:
-    """t of the cross-projections over one window, shape (n_channels,)."""
+    """Compute t of the cross-projections over one window, shape (n_channels,)."""
     inside, valid = trials.between(start_s, stop_s), trials.valid.T
     data = np.where(valid[:, :, None], UV * trials.data[:, :, inside].astype(float).transpose(1, 0, 2), 0.0)
     return one_sided_t(projections(data @ data.transpose(0, 2, 1), valid, trials.sampling_hz))[0]

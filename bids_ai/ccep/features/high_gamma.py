@@ -1,4 +1,7 @@
-"""Power of 70 to 150 Hz after the pulse against that before it. Exploratory: what is left of the artefact is fast too."""
+"""Power of 70 to 150 Hz after the pulse against that before it.
+
+Exploratory: what is left of the artefact is fast too.
+"""
 
 from __future__ import annotations
 

@@ -39,7 +39,7 @@ def robust_average(trials: Trials) -> Array:
     total = weights.sum(axis=0)
     weights = np.divide(weights, total, out=np.zeros_like(weights), where=total > 0)
     average = weighted_average(trials.data, weights, trials.valid)
-    if LOW_PASS_HZ < 0.45 * trials.sampling_hz:
+    if trials.sampling_hz > 2.2 * LOW_PASS_HZ:
         low_pass = butter(2, LOW_PASS_HZ, fs=trials.sampling_hz, output="sos")
         average = sosfiltfilt(low_pass, average, axis=1)
     return average
@@ -68,14 +68,12 @@ def first_component(z: Array, inside: slice, sampling_hz: float, threshold: floa
     for sign in (1.0, -1.0):
         found, onset, stop = _first_run(_bridged(sign * z, sampling_hz, threshold), inside)
         sooner = found & (~best.found | (onset < best.onset))
-        best = Component(
-            best.found | found, np.where(sooner, onset, best.onset), np.where(sooner, stop, best.stop)
-        )
+        best = Component(best.found | found, np.where(sooner, onset, best.onset), np.where(sooner, stop, best.stop))
     return best
 
 
 def measure(trials: Trials) -> dict[str, Array]:
-    """z and the first component of every channel."""
+    """Compute z and the first component of every channel."""
     average = robust_average(trials)
     z = z_wave(average, trials)
     inside = trials.between(*WINDOW_S)
