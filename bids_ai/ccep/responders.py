@@ -94,8 +94,8 @@ def pseudo_onsets(
     out = np.concatenate([np.arange(start, stop + 1, step) for start, stop in zip(starts, stops, strict=True)])
     if len(out) < LEAST_ONSETS:
         raise InputError(
-            f"{LEAST_ONSETS} pseudo-onsets and more are wanted in stretches that begin {quiet_s:g} s after a pulse, got "
-            f"{len(out)}: give a recording at rest as well, or a shorter quiet_s."
+            f"{LEAST_ONSETS} pseudo-onsets and more are wanted in stretches that begin {quiet_s:g} s after a pulse, "
+            f"got {len(out)}: give a recording at rest as well, or a shorter quiet_s."
         )
     if len(out) > most:
         out = out[np.linspace(0, len(out) - 1, most).round().astype(int)]
@@ -121,8 +121,8 @@ class PseudoOnsetNull:
             raise InputError(f"n_draws: {LEAST_DRAWS} and more are wanted, got {n_draws}.")
         if pool.ndim != 3 or pool.shape[2] != len(scan) or len(pool) < LEAST_ONSETS:
             raise InputError(
-                f"A pool of shape (n_onsets, n_channels, {len(scan)}) with {LEAST_ONSETS} onsets and more is wanted, got "
-                f"{pool.shape}."
+                f"A pool of shape (n_onsets, n_channels, {len(scan)}) with {LEAST_ONSETS} onsets and more is wanted, "
+                f"got {pool.shape}."
             )
         self.scan, self.n_draws = scan, n_draws
         self._seed = [seed] if isinstance(seed, int) else list(seed)
@@ -229,8 +229,8 @@ class PseudoOnsetNull:
         n_onsets, n_channels, n_windows = self._pool.shape
         if n_pulses > n_onsets // 2:
             raise InputError(
-                f"{n_pulses} pulses want {2 * n_pulses} pseudo-onsets and more, got {n_onsets}: give a longer recording "
-                "at rest."
+                f"{n_pulses} pulses want {2 * n_pulses} pseudo-onsets and more, got {n_onsets}: give a longer "
+                "recording at rest."
             )
         rng = np.random.default_rng([*self._seed, n_pulses])
         # Without replacement: one pulse is not recorded twice.
@@ -287,7 +287,7 @@ def responders(p: Array, z: Array, *, q_level: float = Q_LEVEL, z_least: float =
 def _filled(pool: Array, rng: np.random.Generator) -> NDArray[np.float32]:
     """A pool without gaps: in each channel other pseudo-onsets stand in for missing ones; NaN for less than half."""
     out = np.array(pool, np.float32)
-    valid = np.isfinite(out).all(axis=2)
+    valid = np.asarray(np.isfinite(out).all(axis=2))
     for channel in np.flatnonzero(~valid.all(axis=0)):
         there, gone = np.flatnonzero(valid[:, channel]), np.flatnonzero(~valid[:, channel])
         if len(there) < max(LEAST_ONSETS, len(valid) / 2):

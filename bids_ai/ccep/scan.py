@@ -1,13 +1,13 @@
 """What a response may look like to the responder test: means over windows of many lengths against baselines.
 
 A response is a deflection of unknown time, sign and duration. Every window mean is a linear function of the trial, so
-that the average over trials is all that is needed, and the largest of them in SDs of stimulation-free averages is a test
-of all at once (a multiscale scan: Duembgen & Spokoiny 2001, doi:10.1214/aos/996986504). Short windows see an N1, long ones
-an N2 and slower waves. In SDs, a window that the channel's own spectrum makes noisy counts for less.
+that the average over trials is all that is needed, and the largest of them in SDs of stimulation-free averages is a
+test of all at once (a multiscale scan: Duembgen & Spokoiny 2001, doi:10.1214/aos/996986504). Short windows see an N1,
+long ones an N2 and slower waves. In SDs, a window that the channel's own spectrum makes noisy counts for less.
 
-Three baselines, because noise differs: the long one averages fast noise away; one just before the pulse, as long as the
-window, takes off slow drift, which the long one cannot follow; that one together with a window behind takes off a steady
-rise as well. In noise of 1/f2 and steeper the last finds slow waves that the others miss.
+Three baselines, because noise differs: the long one averages fast noise away; one just before the pulse, as long as
+the window, takes off slow drift, which the long one cannot follow; that one together with a window behind takes off a
+steady rise as well. In noise of 1/f2 and steeper the last finds slow waves that the others miss.
 """
 
 from __future__ import annotations

@@ -43,8 +43,8 @@ class Trials:
         expected = (len(self.polarity), len(self.times_s))
         if self.data.ndim != 3 or (self.data.shape[0], self.data.shape[2]) != expected:
             raise InputError(
-                f"Trials: data of shape (n_pulses, n_channels, n_times) with n_pulses, n_times = {expected} are wanted, "
-                f"got {self.data.shape}; transpose the array, or give one polarity per pulse and one time per sample."
+                f"Trials: data of shape (n_pulses, n_channels, n_times) with n_pulses, n_times = {expected} are "
+                f"wanted, got {self.data.shape}; transpose the array, or give one polarity per pulse and one time per sample."
             )
         if len(self.times_s) < 2 or not self.times_s[0] < self.times_s[-1]:
             raise InputError("Trials: times in seconds, two or more and increasing, are wanted.")
@@ -78,11 +78,11 @@ class Trials:
         balanced = (counts >= _LEAST_OF_POLARITY).all(axis=0)
         share = np.where(balanced, 0.5, counts / np.maximum(counts.sum(axis=0), 1))
         each = share / np.maximum(counts, 1)
-        return sum(part * weight for part, weight in zip(parts, each, strict=True))  # type: ignore[return-value]
+        return parts[0] * each[0] + parts[1] * each[1]
 
     @cached_property
     def n_effective(self) -> Array:
-        """Trials that an evenly weighted average with the same noise would have, shape (n_channels,); 0 without data."""
+        """Trials of an evenly weighted average with the same noise, shape (n_channels,); 0 without data."""
         squared = (self.weights**2).sum(axis=0)
         return np.divide(1.0, squared, out=np.zeros_like(squared), where=squared > 0)
 
