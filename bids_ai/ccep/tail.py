@@ -16,8 +16,8 @@ def tail_p(observed: Array, draws: Array) -> Array:
     """Right-sided p of each statistic under its own draws.
 
     Counted where a tenth of the draws and more lie above; beyond, of a generalised Pareto distribution that is fitted
-    by L-moments to the squares of the highest tenth. The square of the largest of many Gaussian values has an exponential
-    tail, shape zero; heavier tails have a positive shape, and a negative one, which would end, is not used.
+    by L-moments to the squares of the highest tenth. The square of the largest of many Gaussian values has an
+    exponential tail, shape zero; heavier tails have a positive shape; a negative one, which would end, is not used.
 
     Parameters
     ----------
