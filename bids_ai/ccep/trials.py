@@ -44,7 +44,7 @@ class Trials:
         if self.data.ndim != 3 or (self.data.shape[0], self.data.shape[2]) != expected:
             raise InputError(
                 f"Trials: data of shape (n_pulses, n_channels, n_times) with n_pulses, n_times = {expected} are "
-                f"wanted, got {self.data.shape}; transpose the array, or give a polarity per pulse and a time per sample."
+                f"wanted, got {self.data.shape}; transpose it, or give a polarity per pulse and a time per sample."
             )
         if len(self.times_s) < 2 or not self.times_s[0] < self.times_s[-1]:
             raise InputError("Trials: times in seconds, two or more and increasing, are wanted.")

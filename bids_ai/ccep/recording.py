@@ -1,0 +1,213 @@
+"""All sites of one recording: trials, measures, detectors and the test against pseudo-onsets, site after site."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from bids_ai.ccep.epochs import Pulses, Read, Site, iter_sites, plan_sites
+from bids_ai.ccep.matrices import EXCLUSION_MM, excluded
+from bids_ai.ccep.registry import DETECTORS, get_detector, measure
+from bids_ai.ccep.reliability import NoiseCeiling, noise_ceiling
+from bids_ai.ccep.responders import N_DRAWS, PseudoOnsetNull, pseudo_onsets, responders
+from bids_ai.ccep.trials import Array, BoolArray, halves
+from bids_ai.errors import InputError
+
+#: Averages are kept over this time around the pulse, s, for figures and files.
+KEPT_S = (-0.1, 0.6)
+#: The measure whose halves are compared.
+CEILING_MEASURE = "rms_uv"
+
+
+@dataclass(frozen=True)
+class CcepSettings:
+    """How the responses of a recording are measured.
+
+    Attributes
+    ----------
+    detectors : sequence of str
+        Published detectors that are run beside the test.
+    exclusion_mm : float
+        Channels this near to a stimulated contact are excluded.
+    min_pulses : int
+        Sites with fewer usable pulses are left out.
+    every_current : bool
+        A site for every current of a pair.
+    n_draws : int
+        Averages of pseudo-onsets.
+    seed : int or sequence of int
+    """
+
+    detectors: Sequence[str] = tuple(DETECTORS)
+    exclusion_mm: float = EXCLUSION_MM
+    min_pulses: int = 5
+    every_current: bool = False
+    n_draws: int = N_DRAWS
+    seed: int | Sequence[int] = 0
+
+
+@dataclass(frozen=True)
+class RecordingCcep:
+    """Responses of all channels to all sites.
+
+    Attributes
+    ----------
+    planned : list of Site
+        Every site, those without enough pulses included.
+    measured : array of int, shape (n_sites,)
+        Which of them were measured; the other arrays have these.
+    rejected : list of dict
+        Reason -> trials that were rejected in single channels, in all.
+    n_pulses : array of int, shape (n_sites, n_channels)
+        Trials that were averaged.
+    features : dict of str to array, shape (n_sites, n_channels)
+        Measures of `registry.FAMILIES`, and ``detected_NAME`` of every detector: 1, 0 or NaN.
+    p, z, q : array, shape (n_sites, n_channels)
+        Of the test against pseudo-onsets; q over all that are not excluded.
+    latency_ms, length_ms : array, shape (n_sites, n_channels)
+        Of the window with the largest deflection.
+    responder : array, shape (n_sites, n_channels)
+        1, 0; NaN where excluded or without data.
+    excluded : bool array, shape (n_sites, n_channels)
+        Too near to the stimulated contacts, or of unknown place where a radius is asked for and places are known.
+    times_s : array, shape (n_times,)
+    averages : array, shape (n_sites, n_channels, n_times)
+        Volts.
+    ceiling : NoiseCeiling
+        Of `CEILING_MEASURE`, odd against even pulses.
+    n_pseudo_onsets : int
+    """
+
+    planned: list[Site]
+    measured: Array
+    rejected: list[dict[str, int]]
+    n_pulses: Array
+    features: dict[str, Array]
+    p: Array
+    z: Array
+    q: Array
+    latency_ms: Array
+    length_ms: Array
+    responder: Array
+    excluded: BoolArray
+    times_s: Array
+    averages: Array
+    ceiling: NoiseCeiling
+    n_pseudo_onsets: int
+
+
+def measure_recording(
+    read: Read,
+    pulses: Pulses,
+    sampling_hz: float,
+    n_samples: int,
+    *,
+    involves: BoolArray | None = None,
+    distances_mm: Array | None = None,
+    settings: CcepSettings | None = None,
+) -> RecordingCcep:
+    """Measure the responses of a recording that is read piece by piece.
+
+    Parameters
+    ----------
+    read : callable
+        ``read(start, stop)`` gives volts, shape (n_channels, stop - start), free of stimulation artefacts.
+    pulses : Pulses
+    sampling_hz : float
+    n_samples : int
+        Length of the recording.
+    involves : bool array, shape (n_channels, n_contacts), optional
+        Contacts that a channel is made of; by default channel k is contact k.
+    distances_mm : array, shape (n_contacts, n_channels), optional
+        From contacts to channels; NaN where unknown. Without it nothing is excluded but stimulated contacts.
+    settings : CcepSettings, optional
+
+    Returns
+    -------
+    RecordingCcep
+
+    Raises
+    ------
+    InputError
+        If no site has enough pulses, or too little of the recording is free of stimulation.
+    """
+    settings = settings or CcepSettings()
+    planned = plan_sites(pulses, sampling_hz, n_samples, every_current=settings.every_current)
+    onsets = pseudo_onsets(pulses.samples, sampling_hz, n_samples)
+    null = PseudoOnsetNull.from_recording(read, onsets, sampling_hz, n_draws=settings.n_draws, seed=settings.seed)
+    rows = _Rows()
+    # Blanked already: no line is drawn a second time.
+    options: dict[str, object] = {"blank_s": None, "involves": involves, "min_pulses": settings.min_pulses}
+    for number, trials, rejected in iter_sites(read, planned, pulses, sampling_hz, **options):  # type: ignore[arg-type]
+        tested = null.test(trials)
+        found = measure(trials) | {
+            f"detected_{name}": get_detector(name).detect(trials).responder for name in settings.detectors
+        }
+        found |= {"p": tested.p, "z": tested.z, "latency_ms": tested.latency_ms, "length_ms": tested.length_ms}
+        found |= {"n_pulses": trials.valid.sum(axis=0)}
+        both = [measure(half, ["rms"])[CEILING_MEASURE] for half in halves(trials)]
+        kept = trials.between(*KEPT_S)
+        rows.add(number, found, both, trials.average[:, kept], {k: int(v.sum()) for k, v in rejected.counts.items()})
+        times_s = trials.times_s[kept]
+    if not rows.sites:
+        most = max((len(site.pulses) for site in planned), default=0)
+        raise InputError(
+            f"No site has {settings.min_pulses} usable pulses; of {len(planned)} sites the best has {most}. See the table "
+            "of sites for what was dropped and why, or lower ccep.min_pulses."
+        )
+    columns = {name: np.array(values, float) for name, values in rows.columns.items()}
+    near = np.zeros(columns["p"].shape, bool)
+    if distances_mm is not None:
+        pairs = np.array([planned[number].contacts for number in rows.sites])
+        apart = np.asarray(np.nanmin(_finite(distances_mm)[pairs], axis=1))
+        near = np.isnan(excluded(np.zeros_like(apart), np.where(np.isinf(apart), np.nan, apart), settings.exclusion_mm))
+    p = np.where(near, np.nan, columns.pop("p"))
+    z = columns.pop("z")
+    responder, q = responders(p, z)
+    odd, even = (np.where(near, np.nan, np.array(half)) for half in zip(*rows.halves, strict=True))
+    return RecordingCcep(
+        planned,
+        np.array(rows.sites),
+        rows.rejected,
+        columns.pop("n_pulses"),
+        {name: columns[name] for name in columns if name not in ("latency_ms", "length_ms")},
+        p,
+        z,
+        q,
+        columns["latency_ms"],
+        columns["length_ms"],
+        responder,
+        near,
+        times_s,
+        np.array(rows.averages),
+        noise_ceiling(odd, even),
+        len(onsets),
+    )
+
+
+class _Rows:
+    """What is kept of every site."""
+
+    def __init__(self) -> None:
+        self.sites: list[int] = []
+        self.columns: dict[str, list[Array]] = {}
+        self.halves: list[list[Array]] = []
+        self.averages: list[Array] = []
+        self.rejected: list[dict[str, int]] = []
+
+    def add(
+        self, number: int, found: dict[str, Array], both: list[Array], average: Array, rejected: dict[str, int]
+    ) -> None:
+        self.sites.append(number)
+        for name, values in found.items():
+            self.columns.setdefault(name, []).append(values)
+        self.halves.append(both)
+        self.averages.append(average.astype(np.float32))
+        self.rejected.append(rejected)
+
+
+def _finite(distances: Array) -> Array:
+    """Unknown distances as infinite, so that of two contacts the known one counts."""
+    return np.where(np.isnan(distances), np.inf, distances)
