@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 
 from bids_ai.ccep import matrices, reliability
-from bids_ai.ccep.epochs import Pulses, Read, iter_sites, plan_sites, prepared
+from bids_ai.ccep.epochs import Pulses, iter_sites, plan_sites, prepared
 from bids_ai.ccep.features.crp import parameterise
 from bids_ai.ccep.registry import DETECTORS, get_detector, get_family, measure
 from bids_ai.ccep.responders import PseudoOnsetNull, Tested, pseudo_onsets, responders
@@ -155,11 +155,8 @@ def near_field(hz: float = 2048.0) -> None:
 def crp() -> None:
     """Vectorised CRP against its definition, written out with loops, and a box of known size."""
     rng = np.random.default_rng(103)
-    hz, worst, times = (
-        1024.0,
-        {"profile": 0.0, "tau ms": 0.0, "alpha uV": 0.0, "EV": 0.0},
-        np.arange(-1024, 1025) / 1024,
-    )
+    hz, times = 1024.0, np.arange(-1024, 1025) / 1024
+    worst = dict.fromkeys(("profile", "tau ms", "alpha uV", "EV"), 0.0)
     for _ in range(20):
         n_pulses = int(rng.integers(3, 15))
         shape = bump(times, rng.uniform(20, 200), rng.uniform(0.02, 0.2), rng.uniform(0.005, 0.1))
@@ -380,9 +377,8 @@ def peak_gb() -> float:
 
 
 def row(*cells: object) -> None:
-    print(
-        "| " + " | ".join(f"{cell:.3f}" if isinstance(cell, float) else str(cell) for cell in cells) + " |", flush=True
-    )
+    texts = [f"{cell:.3f}" if isinstance(cell, float) else str(cell) for cell in cells]
+    print(f"| {' | '.join(texts)} |", flush=True)
 
 
 def main() -> None:
