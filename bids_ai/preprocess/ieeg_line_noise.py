@@ -18,7 +18,8 @@ LINE_HZ = (50.0, 60.0)
 NOTCH_HZ = 1.0
 SLOPE_HZ = 1.0
 # Length of a Hamming-windowed filter for a slope (Widmann et al. 2015, doi:10.1016/j.jneumeth.2014.08.002).
-_HAMMING = 3.3
+# The two slopes of a notch share the transition band in MNE, so that each has half of it.
+_HAMMING = 2 * 3.3
 _FIT_S = 10.0  # stretch over which the amplitude of a sine is taken for constant
 
 
@@ -85,6 +86,11 @@ def remove_line_noise(
     Returns
     -------
     array (n_times, n_channels)
+
+    Raises
+    ------
+    InputError
+        If the stretch is too short for a filter (half a second).
     """
     import mne
 
@@ -92,15 +98,18 @@ def remove_line_noise(
     if method == "none" or not len(frequencies):
         return np.asarray(data, dtype=float)
     signal = np.ascontiguousarray(data.T, dtype=float)
+    if signal.shape[1] < 0.5 * sampling_hz:
+        raise InputError(f"Line noise: half a second at least is wanted, got {signal.shape[1] / sampling_hz:.3g} s.")
     if method == "notch":
-        taps = round(_HAMMING / SLOPE_HZ * sampling_hz)
+        # A stretch shorter than the filter gets a wider notch.
+        slope = max(SLOPE_HZ, 1.02 * _HAMMING * sampling_hz / (signal.shape[1] - 3))
         kept: Array = mne.filter.notch_filter(
             signal,
             sampling_hz,
             frequencies,
-            filter_length=min(taps, _odd_below(signal.shape[1])),
+            filter_length=2 * int(np.ceil(_HAMMING / slope * sampling_hz / 2)) + 1,
             notch_widths=NOTCH_HZ,
-            trans_bandwidth=SLOPE_HZ,
+            trans_bandwidth=slope,
             verbose="error",
         )
         return kept.T
@@ -146,7 +155,7 @@ def find_line_frequency(data: Array, sampling_hz: float, *, least: float = 3.0) 
         Some seconds, unfiltered.
     sampling_hz : float
     least : float
-        Ratio of powers (`line_power_ratio`, median over channels) that counts as line noise.
+        Ratio of powers (`line_power_ratio`, 90th percentile over channels) that counts as line noise.
 
     Returns
     -------
@@ -154,11 +163,11 @@ def find_line_frequency(data: Array, sampling_hz: float, *, least: float = 3.0) 
         Hz; None where neither stands out.
     """
     possible = [line for line in LINE_HZ if line + 8.0 < sampling_hz / 2]
-    ratios = {line: float(np.nanmedian(line_power_ratio(data, sampling_hz, line))) for line in possible}
+    ratios = {line: _upper(line_power_ratio(data, sampling_hz, line)) for line in possible}
     best = max(ratios, key=lambda line: ratios[line], default=None)
     return best if best is not None and ratios[best] >= least else None
 
 
-def _odd_below(n_times: int) -> int:
-    """Longest filter for a stretch: an odd number of taps."""
-    return n_times - 1 if n_times % 2 == 0 else n_times
+def _upper(ratios: Array) -> float:
+    """Of the channels that have most of it: neighbours of the reference have hardly any."""
+    return float(np.nanpercentile(ratios, 90)) if np.isfinite(ratios).any() else 0.0

@@ -78,8 +78,10 @@ def stream(
     rate = float(raw.info["sfreq"])
     margin = int(np.ceil(sum(step.margin_s for step in steps) * rate))
     length = max(1, round(block_s * rate))
-    for start in range(0, raw.n_times, length):
-        end = min(start + length, raw.n_times)
+    # What is left at the end goes with the last block: steps may need a stretch of some length.
+    starts = range(0, max(raw.n_times - length, 0) + 1, length)
+    for start in starts:
+        end = raw.n_times if start == starts[-1] else start + length
         first, last = max(start - margin, 0), min(end + margin, raw.n_times)
         data: Array = raw.get_data(picks=list(names), start=first, stop=last).T
         for step in steps:

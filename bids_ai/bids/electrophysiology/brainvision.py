@@ -12,20 +12,21 @@ from numpy.typing import NDArray
 
 def write_brainvision(
     stem: Path,
-    pieces: Iterable[NDArray[np.int16]],
+    pieces: Iterable[NDArray[np.int16] | NDArray[np.float32]],
     *,
     names: list[str],
     sampling_hz: float,
     reference: str,
     resolution_uv: float,
+    floats: bool = False,
 ) -> int:
-    """Write ``.vhdr``, ``.vmrk`` and ``.eeg`` (16-bit integers, channels interleaved), without dates.
+    """Write ``.vhdr``, ``.vmrk`` and ``.eeg`` (channels interleaved), without dates.
 
     Parameters
     ----------
     stem : Path
         File name without extension.
-    pieces : iterable of array, shape (n_times, n_channels), int16
+    pieces : iterable of array, shape (n_times, n_channels)
         One after the other; one unit is `resolution_uv`.
     names : list of str
         Of the channels.
@@ -34,6 +35,8 @@ def write_brainvision(
         Name of the contact that all channels refer to.
     resolution_uv : float
         Microvolts.
+    floats : bool
+        As 32-bit floats instead of 16-bit integers.
 
     Returns
     -------
@@ -55,12 +58,12 @@ def write_brainvision(
             folder_out=working,
             overwrite=True,
             resolution=resolution_uv,
-            fmt="binary_int16",
+            fmt="binary_float32" if floats else "binary_int16",
         )
-        n_times = 0
+        n_times, kind = 0, "<f4" if floats else "<i2"
         with (working / f"{stem.name}.eeg").open("wb") as out:
             for piece in pieces:
-                out.write(np.ascontiguousarray(piece, dtype="<i2").tobytes())
+                out.write(np.ascontiguousarray(piece, dtype=kind).tobytes())
                 n_times += len(piece)
         for suffix in (".eeg", ".vmrk", ".vhdr"):
             (working / f"{stem.name}{suffix}").replace(stem.with_name(stem.name + suffix))
