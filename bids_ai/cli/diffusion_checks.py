@@ -6,6 +6,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from bids_ai.bids.diffusion import MIN_VOLUMES
 from bids_ai.bids.gradients import read_gradients
 from bids_ai.bids.index import Diffusion, Skipped
@@ -18,6 +20,8 @@ if TYPE_CHECKING:
 
 #: A tensor has six numbers.
 MIN_DIRECTIONS = 6
+#: A field of view below this is a piece cut out of a scan, which nothing can register, mL; a brain has above 1000.
+_LEAST_FIELD_ML = 20.0
 
 
 def check_diffusions(found: list[Diffusion], anatomies: set[str]) -> tuple[list[Diffusion], list[Skipped]]:
@@ -58,6 +62,10 @@ def _fault(entry: Diffusion) -> str | None:
         return str(error)
     if table.n_directions < MIN_DIRECTIONS:
         return f"{table.n_directions} distinct directions; at least {MIN_DIRECTIONS} are needed to tell where fibres go"
+    edges = np.linalg.norm(image.affine[:3, :3], axis=0) * image.shape[:3]
+    if edges.prod() / 1000 < _LEAST_FIELD_ML:
+        size = " x ".join(f"{edge:.0f}" for edge in edges)
+        return f"its field of view of {size} mm is a piece of a head, which cannot be registered; give the whole scan"
     return None
 
 

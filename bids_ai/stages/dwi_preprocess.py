@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import nibabel as nib
 import numpy as np
 
-from bids_ai.bids.files import copy, write_json
+from bids_ai.bids.files import atomic, copy, write_json
 from bids_ai.bids.gradients import read_gradients
 from bids_ai.bids.index import Diffusion
 from bids_ai.bids.names import sidecar
@@ -72,7 +72,21 @@ def run(context: Context, dwi: str) -> None:
         target = context.names.path(key, dwi=entry.images)
         if key not in ("dwi_bval", "dwi_bvec"):  # the series speaks for its gradients
             write_json(sidecar(target), _describe(context, key, entry, outputs))
-        copy(source, target)
+        if key == "dwi_to_t1w":
+            write_for_images(source, target)
+        else:
+            copy(source, target)
+
+
+def write_for_images(source: Path, target: Path) -> None:
+    """Write a linear transform of points the way round that BIDS (``mode-image``) and ITK take images from A to B.
+
+    The program that makes an image of B asks, for every point of B, where it is in A.
+    """
+    from bids_ai.preprocess.bold_geometry import read_itk_affine, write_itk_affine
+
+    with atomic(target) as temporary:
+        write_itk_affine(temporary, np.linalg.inv(read_itk_affine(source)))
 
 
 def _inputs(context: Context, entry: Diffusion) -> DwiInputs:
@@ -110,6 +124,8 @@ def _describe(context: Context, key: str, entry: Diffusion, outputs: DwiOutputs)
         content["Model"] = "diffusion tensor, weighted least squares"
     if key == "dwi_confounds":
         content["Description"] = "One row per volume; motion in scanner coordinates relative to the mean b0, mm and rad"
+    if key == "dwi_to_t1w":
+        content["Description"] = "Rigid, ITK; brings images of the corrected series, on the raw grid, to the T1w"
     if key == "dwi":
         content |= {
             "SkullStripped": False,

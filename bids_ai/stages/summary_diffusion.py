@@ -13,6 +13,7 @@ from bids_ai.stages.steps import read_sidecar
 
 KIND = "DWI"
 _ENGINES = {"builtin": "preprocessed here", "qsiprep": "preprocessed by QSIPrep"}
+_MODELS = {"csd": "spherical deconvolution", "multi-tissue-csd": "multi-tissue deconvolution", "tensor": "tensor"}
 
 
 def series_of(context: Context, subject: str) -> list[Diffusion]:
@@ -71,9 +72,9 @@ def _shells(shells: list[dict[str, Any]]) -> str | None:
 
 def _matrix_rows(meta: dict[str, Any], atlas: str) -> list[SummaryRow]:
     tracking, of = meta.get("Tracking", {}), " ".join(part.partition("-")[2] for part in atlas.split("_"))
-    costs = "; ".join(str(cost) for cost in tracking.get("costs", []))
+    costs, model = " ".join(str(cost) for cost in tracking.get("costs", [])), tracking.get("model")
     return [
-        SummaryRow("Fibre model", tracking.get("model"), note=costs, of=of),
+        SummaryRow("Fibre model", _MODELS.get(str(model), model), note=costs, of=of),
         SummaryRow("Streamlines", meta.get("NumberOfStreamlines"), note=f"by {tracking.get('engine')}", of=of),
         SummaryRow("Streamlines between two regions", _percent(meta.get("ShareAssigned")), "%", 0, of=of),
         SummaryRow(
@@ -104,6 +105,7 @@ def input_files(entry: Diffusion, root: Path) -> list[InputFile]:
         return str(Path(path).relative_to(root)) if Path(path).is_relative_to(root) else path
 
     used = {"DWI": entry.source, "b-values": entry.bval, "b-vectors": entry.bvec, "reverse-encoded b0": entry.reverse}
+    used |= {"brain mask": entry.mask, "T1w": entry.t1w, "transform from the template": entry.from_template}
     found = [InputFile(relative(path), kind, recording=name) for kind, path in used.items() if path]
     reason = "no partner of opposite phase encoding for this series"
     return found + [InputFile(item, "other", used=False, reason=reason, recording=name) for item in entry.unused]

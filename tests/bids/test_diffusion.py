@@ -188,3 +188,15 @@ def test_too_few_volumes_are_told_with_their_number(make_dataset):
     nib.save(nib.Nifti1Image(np.zeros((8, 8, 8, 5), np.int16), np.eye(4)), entry.source)
     _, [told] = check_diffusions([entry], set())
     assert "it has 5 volumes; at least 7 are needed" in told.reason
+
+
+def test_a_piece_of_a_head_is_left_out(make_dataset):
+    """It went into the first job, and failed there for an empty brain mask."""
+    from bids_ai.cli.diffusion_checks import check_diffusions
+
+    root = make_dataset(dwi_files("sub-01/dwi/sub-01"))
+    [entry] = found(root).diffusions
+    image = nib.load(entry.source)
+    nib.save(nib.Nifti1Image(np.zeros((10, 10, 10, image.shape[3]), np.int16), np.diag([2, 2, 2, 1])), entry.source)
+    _, [told] = check_diffusions([entry], set())
+    assert "field of view of 20 x 20 x 20 mm is a piece of a head" in told.reason
