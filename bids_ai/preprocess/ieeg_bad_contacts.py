@@ -134,7 +134,7 @@ def find_bad_contacts(
     table = pd.DataFrame({"name": list(names), "sd": np.median(sds, axis=0)})
     table["flat"] = (sds < limits.flat_v).mean(axis=0)
     table["saturated"] = np.where(table["flat"] > limits.flat_share, 0.0, saturated / n_samples)
-    table["line"] = np.nanmedian(lines, axis=0) if line_hz and np.isfinite(lines).any() else np.nan
+    table["line"] = pd.DataFrame(lines).median().to_numpy()  # without what is NaN
     live = (table["flat"] <= limits.flat_share).to_numpy()
     table["sd_z"] = _robust_z(table["sd"].to_numpy(), live, limits)
     table["line_z"] = _robust_z(table["line"].to_numpy(dtype=float), live, limits)

@@ -27,10 +27,13 @@ class Derivation:
     weights : array (n_out, n_in)
     names : tuple of str
         Of what comes out, (n_out,).
+    sources : tuple of tuples of int, (n_out,)
+        Columns of the contacts that each is the signal of: both of a bipole, the channel itself of a mean reference.
     """
 
     weights: Array
     names: tuple[str, ...]
+    sources: tuple[tuple[int, ...], ...]
     margin_s: float = 0.0
 
     def __call__(self, data: Array, start: int = 0) -> Array:
@@ -39,7 +42,7 @@ class Derivation:
         return derived
 
     def positions(self, positions_mm: Array) -> Array:
-        """Where the derived signals are: the middle of the contacts that each is a difference of.
+        """Where the derived signals are: in the middle of their `sources`.
 
         Parameters
         ----------
@@ -48,11 +51,9 @@ class Derivation:
         Returns
         -------
         array (n_out, 3)
-            NaN where a contact has no position. For a mean reference, of the channel itself.
+            NaN where a contact has no position.
         """
-        size = np.abs(self.weights)
-        main = size >= 0.5 * size.max(axis=1, keepdims=True)
-        return np.stack([positions_mm[row].mean(axis=0) for row in main])
+        return np.stack([positions_mm[list(columns)].mean(axis=0) for columns in self.sources])
 
 
 def bipolar(names: Sequence[str], pairs: Sequence[Bipole]) -> Derivation:
@@ -78,7 +79,8 @@ def bipolar(names: Sequence[str], pairs: Sequence[Bipole]) -> Derivation:
     for row, pair in enumerate(pairs):
         weights[row, column[pair.first]] = 1.0
         weights[row, column[pair.second]] = -1.0
-    return Derivation(weights, tuple(pair.name for pair in pairs))
+    sources = tuple((column[pair.first], column[pair.second]) for pair in pairs)
+    return Derivation(weights, tuple(pair.name for pair in pairs), sources)
 
 
 def common_average(names: Sequence[str], members: Sequence[str] | None = None) -> Derivation:
@@ -103,7 +105,7 @@ def common_average(names: Sequence[str], members: Sequence[str] | None = None) -
         )
     weights = np.eye(len(names))
     weights[:, [list(names).index(name) for name in chosen]] -= 1.0 / len(chosen)
-    return Derivation(weights, tuple(names))
+    return Derivation(weights, tuple(names), tuple((position,) for position in range(len(names))))
 
 
 @dataclass(frozen=True)

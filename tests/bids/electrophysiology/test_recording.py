@@ -91,7 +91,13 @@ def write_eeglab(path: Path, raw: mne.io.RawArray) -> None:
     locations = np.array([(name,) for name in raw.ch_names], dtype=[("labels", "O")])
     fields = {
         **{"data": raw.get_data() * 1e6, "srate": RATE, "nbchan": 4, "pnts": raw.n_times, "trials": 1},
-        **{"xmin": 0.0, "chanlocs": locations, "event": np.zeros(0), "epoch": np.zeros(0), "chaninfo": {"nosedir": "+X"}},
+        **{
+            "xmin": 0.0,
+            "chanlocs": locations,
+            "event": np.zeros(0),
+            "epoch": np.zeros(0),
+            "chaninfo": {"nosedir": "+X"},
+        },
     }
     savemat(path, {"EEG": fields}, appendmat=False)
 
@@ -217,7 +223,7 @@ def test_edf_longer_than_it_says_and_not_closed(dataset):
 def test_data_that_were_not_downloaded(dataset):
     path = dataset()
     path.write_bytes(b"/annex/objects/MD5E-s1--0.edf\n")
-    with pytest.raises(InputError, match="is a pointer of git .* Fetch the data first"):
+    with pytest.raises(InputError, match=r"is a pointer of git .* Fetch the data first"):
         open_recording(path)
     path.unlink()
     path.symlink_to("nowhere")
@@ -244,7 +250,7 @@ def test_brainvision_without_its_data_or_with_a_part_of_it(dataset):
 def test_a_corrupt_set_is_told(dataset):
     path = dataset(".set")
     path.write_bytes(path.read_bytes()[:2000])
-    with pytest.raises(InputError, match="it is corrupt, or no .set file"):
+    with pytest.raises(InputError, match=r"it is corrupt, or no \.set file"):
         open_recording(path)
 
 
