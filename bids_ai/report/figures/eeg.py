@@ -22,7 +22,7 @@ from bids_ai.report.figures.theme import (
     styled,
 )
 from bids_ai.report.figures.topography import draw_topography, flatten_scalp
-from bids_ai.report.figures.traces import check_shape, with_small_pictures
+from bids_ai.report.figures.traces import check_shape
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -77,7 +77,7 @@ def plot_components(
     chosen = _chosen(table)
     columns = min(5, max(3, len(chosen)))
     rows = max(1, -(-len(chosen) // columns))
-    figure = new_figure(height=2.45 * rows + 0.45)
+    figure = new_figure(height=2.45 * rows + 0.7)
     panels = np.atleast_1d(figure.subplots(rows, columns)).ravel()
     for panel in panels:
         quiet_axes(panel)
@@ -91,9 +91,9 @@ def plot_components(
         else "All components"
     )
     variance = float(table.loc[removed, "explained_variance"].sum())
-    text = f"{shown}; {int(removed.sum())} removed (framed), with {100 * variance:.3g} % of the variance"
+    text = f"{shown}; {int(removed.sum())} removed (framed), with {_percent(variance)} of the variance"
     figure.suptitle(text, x=0.01, ha="left", fontsize=11, color=MUTED)
-    return with_small_pictures(save_figure(figure, out))
+    return save_figure(figure, out)
 
 
 def _chosen(table: pd.DataFrame) -> Array:
@@ -110,7 +110,7 @@ def _name_component(panel: Axes, row: pd.Series) -> None:
     removed = row["removed"] == True  # noqa: E712  (NaN is no removal)
     label = str(row["label"]).replace("_", " ") if row["label"] == row["label"] and row["label"] else "not labelled"
     probability = f" {100 * row['probability']:.0f} %" if np.isfinite(row["probability"]) else ""
-    variance = f"{100 * row['explained_variance']:.1f} % of variance" if np.isfinite(row["explained_variance"]) else ""
+    variance = f"{_percent(row['explained_variance'])} of variance" if np.isfinite(row["explained_variance"]) else ""
     colour = VERMILLION if removed else MUTED
     panel.set_title(
         f"{row['component']}: {label}{probability}",
@@ -120,10 +120,14 @@ def _name_component(panel: Axes, row: pd.Series) -> None:
         color=VERMILLION if removed else "black",
         fontweight="bold" if removed else "normal",
     )
-    panel.set_xlabel(f"{variance}{', removed' if removed else ''}", fontsize=10, color=colour, labelpad=5)
+    panel.set_xlabel(f"{variance}{', removed' if removed else ''}", fontsize=9.5, color=colour, labelpad=5)
     if removed:
         frame = {"transform": panel.transAxes, "fill": False, "ec": VERMILLION, "lw": 2.0, "clip_on": False}
         panel.add_patch(Rectangle((0, 0), 1, 1, **frame))
+
+
+def _percent(share: float) -> str:
+    return "<0.1 %" if 0 < share < 1e-3 else f"{100 * share:.1f} %"
 
 
 def scalp_groups(names: Sequence[str]) -> list[str]:

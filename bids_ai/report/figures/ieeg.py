@@ -69,8 +69,8 @@ def plot_contacts_quality(table: pd.DataFrame, out: Path | str) -> Path:
     colours = {kind: _REASONS[number % len(_REASONS)] for number, kind in enumerate(kinds)}
     rows = _rows(lead)
     measured = "sd" in table and np.isfinite(table["sd"].to_numpy(float)).any()
-    heights = [0.36 * len(rows), *([2.6] if measured else [])]
-    figure = new_figure(height=sum(heights) + 0.9 + 0.24 * len(kinds))
+    heights = [0.36 * max(len(rows), 2), *([2.6] if measured else [])]
+    figure = new_figure(height=sum(heights) + 1.2 + 0.26 * (1 + len(kinds)))
     panels = figure.subplots(len(heights), 1, squeeze=False, gridspec_kw={"height_ratios": heights})[:, 0]
     names = [str(name) for name in table["name"]]
     _draw_leads(panels[0], rows, names, first, colours)

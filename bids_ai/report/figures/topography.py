@@ -14,7 +14,9 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 #: Pixels of a map along its edge.
-_PIXELS = 96
+_PIXELS = 160
+#: Steps of colour: their edges read as contours, and make for small files.
+_STEPS = 25
 #: Maps go so far beyond the outermost electrode, in radii of the head.
 _RIM = 0.06
 #: Fewer electrodes make no map.
@@ -90,6 +92,7 @@ def draw_topography(axes: Axes, scalp: Scalp, values: Array, limit: float | None
     limit : float, optional
         End of the colour scale; by default the largest absolute value.
     """
+    from matplotlib import colormaps
     from matplotlib.patches import Circle
 
     edge = scalp.edge
@@ -100,10 +103,10 @@ def draw_topography(axes: Axes, scalp: Scalp, values: Array, limit: float | None
             np.ma.masked_invalid(interpolate(scalp, values)),
             origin="lower",
             extent=(-edge, edge, -edge, edge),
-            cmap=DIVERGING,
+            cmap=colormaps[DIVERGING].resampled(_STEPS),
             vmin=-end,
             vmax=end,
-            interpolation="bilinear",
+            interpolation="none",
         )
     axes.add_patch(Circle((0, 0), edge, fill=False, ec=INK, lw=1.2))
     nose = np.array([[-0.12, 0.985], [0, 1.13], [0.12, 0.985]]) * edge
