@@ -3,9 +3,11 @@
     python benchmarks/structural.py matrix [--streamlines 1000000] [--regions 200]
     python benchmarks/structural.py subject [--size small|full] [--regions 24] [--streamlines 50000]
         [--engine dipy|mrtrix3] [--threads 2] [--seed 1] [--person 1|2]
+    python benchmarks/structural.py tracking [--streamlines 1000000] [--no-weights] [the other options of subject]
 
 `subject` makes a diffusion series without motion and distortion on an oblique grid, as perfect preprocessing would
-leave it, with the true tissue maps and parcels. Nothing of the truth enters the fit. Nothing is downloaded.
+leave it, with the true tissue maps and parcels. Nothing of the truth enters the fit. `tracking` tells what each step
+from there to matrices costs: wall and processor time, and the peak of memory up to its end. Nothing is downloaded.
 """
 
 from __future__ import annotations
@@ -22,9 +24,13 @@ import numpy as np
 from scipy import stats
 
 from bids_ai.bids.gradients import check_gradients
+from bids_ai.connectome.diffusion_models import fit_orientations
+from bids_ai.connectome.fixels import find_fixels
 from bids_ai.connectome.reconstruct import reconstruct
+from bids_ai.connectome.streamline_weights import fit_weights
 from bids_ai.connectome.streamlines import Streamlines
 from bids_ai.connectome.structural import structural_connectome
+from bids_ai.connectome.tractography import FibreField, TrackingSettings, track
 from bids_ai.preprocess.gradients import CANDIDATES, Reorientation, check_orientation, reorient
 
 
@@ -34,14 +40,17 @@ def parse() -> argparse.Namespace:
     matrix = commands.add_parser("matrix")
     matrix.add_argument("--streamlines", type=int, default=1_000_000)
     matrix.add_argument("--regions", type=int, default=200)
-    subject = commands.add_parser("subject")
-    subject.add_argument("--size", default="small")
-    subject.add_argument("--regions", type=int, default=24)
-    subject.add_argument("--streamlines", type=int, default=50_000)
-    subject.add_argument("--engine", default="dipy")
-    subject.add_argument("--threads", type=int, default=2)
-    subject.add_argument("--seed", type=int, default=1)
-    subject.add_argument("--person", type=int, default=2, choices=(1, 2))
+    for name, streamlines in (("subject", 50_000), ("tracking", 1_000_000)):
+        subject = commands.add_parser(name)
+        subject.add_argument("--size", default="small")
+        subject.add_argument("--regions", type=int, default=24)
+        subject.add_argument("--streamlines", type=int, default=streamlines)
+        subject.add_argument("--engine", default="dipy")
+        subject.add_argument("--threads", type=int, default=2)
+        subject.add_argument("--seed", type=int, default=1)
+        subject.add_argument("--person", type=int, default=2, choices=(1, 2))
+        if name == "tracking":
+            subject.add_argument("--no-weights", action="store_true", help="leave the fit of weights out")
     return parser.parse_args()
 
 
@@ -232,9 +241,69 @@ def subject(arguments: argparse.Namespace) -> dict[str, Any]:
     }
 
 
+def processor_s() -> float:
+    """Processor time of this process and of the programs that it called."""
+    own, called = resource.getrusage(resource.RUSAGE_SELF), resource.getrusage(resource.RUSAGE_CHILDREN)
+    return own.ru_utime + own.ru_stime + called.ru_utime + called.ru_stime
+
+
+def tracking(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Costs of the steps, one after the other."""
+    made = generated(arguments.size, arguments.regions, arguments.seed, arguments.person)
+    steps: dict[str, dict[str, float]] = {"before": {"peak_gb": round(peak_gb(), 2)}}
+
+    @contextmanager
+    def step(name: str) -> Iterator[None]:
+        wall, processor = time.perf_counter(), processor_s()
+        yield
+        steps[name] = {
+            "wall_s": round(time.perf_counter() - wall, 1),
+            "cpu_s": round(processor_s() - processor, 1),
+            "peak_gb": round(peak_gb(), 2),
+        }
+
+    gradients, affine, maps = made["gradients"], made["affine"], made["maps"]
+    with step("orientations"):
+        found = fit_orientations(
+            made["data"], gradients.bvals, gradients.world(affine), made["mask"], probabilities=maps
+        )
+    field = FibreField(found.fod, found.order, maps["wm"], maps["gm"], maps["csf"], affine)
+    settings = TrackingSettings(n_streamlines=arguments.streamlines, n_threads=arguments.threads)
+    with step("tracking"):
+        tracked = track(field, settings, seed=arguments.seed, engine=arguments.engine)
+    lines, weights = tracked.streamlines, None
+    if not arguments.no_weights:
+        with step("weights"):
+            fixels = find_fixels(found.fod, found.order, made["mask"] & (maps["wm"] > 0.1))
+            weights = fit_weights(lines, fixels, affine).weights
+    with step("matrices"):
+        sc = structural_connectome(
+            lines,
+            made["labels"],
+            made["labels_affine"],
+            range(1, arguments.regions + 1),
+            weights=weights,
+            fa=found.maps.fa.astype(np.float32),
+            fa_affine=affine,
+        )
+    return {
+        "engine": arguments.engine,
+        "threads": arguments.threads,
+        "streamlines": len(lines),
+        "points": len(lines.points),
+        "seeds": tracked.n_seeds,
+        "rejected": tracked.rejected,
+        "assigned": round(sc.assigned, 3),
+        "steps": steps,
+    }
+
+
 def main() -> None:
     arguments = parse()
-    result = matrix(arguments.streamlines, arguments.regions) if arguments.command == "matrix" else subject(arguments)
+    if arguments.command == "matrix":
+        result = matrix(arguments.streamlines, arguments.regions)
+    else:
+        result = tracking(arguments) if arguments.command == "tracking" else subject(arguments)
     print(json.dumps(result, indent=1))
 
 
