@@ -271,6 +271,33 @@ def test_packages_that_are_missing_are_named(tmp_path, monkeypatch, extension, p
         formats.open_raw(path)
 
 
+def test_nwb_is_read_piece_by_piece(tmp_path):
+    pynwb = pytest.importorskip("pynwb", reason="pynwb is not installed: NWB cannot be tried")
+    from datetime import UTC, datetime
+
+    file = pynwb.NWBFile("x", "id", datetime.now(UTC))
+    group = file.create_electrode_group("g", "x", "brain", file.create_device("d"))
+    file.add_electrode_column("label", "name")
+    for name in ("A1", "A2", "A3"):
+        file.add_electrode(location="brain", group=group, label=name)
+    region = file.create_electrode_table_region([0, 1, 2], "all")
+    data = np.random.default_rng(0).integers(-1000, 1000, (70000, 3)).astype(np.int16)
+    series = pynwb.ecephys.ElectricalSeries(name="s", data=data, electrodes=region, rate=512.0, conversion=1e-7)
+    file.add_acquisition(series)
+    folder = tmp_path / "sub-01/ieeg"
+    folder.mkdir(parents=True)
+    (tmp_path / "dataset_description.json").write_text("{}")
+    (folder / "sub-01_task-rest_channels.tsv").write_text(table(["A3", "A2", "A1"], ["SEEG"] * 3, 512.0, "A2"))
+    path = folder / "sub-01_task-rest_ieeg.nwb"
+    with pynwb.NWBHDF5IO(str(path), "w") as io:
+        io.write(file)
+    raw = read_recording(path)
+    assert not raw.preload
+    assert raw.ch_names == ["A1", "A2", "A3"]
+    assert raw.info["bads"] == ["A2"]
+    np.testing.assert_allclose(raw.get_data(["A3", "A1"], 60000, 70000), 1e-7 * data[60000:, [2, 0]].T)
+
+
 # ---- real data
 
 
