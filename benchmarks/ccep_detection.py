@@ -162,7 +162,7 @@ def crp() -> None:
         shape = bump(times, rng.uniform(20, 200), rng.uniform(0.02, 0.2), rng.uniform(0.005, 0.1))
         data = 1e-6 * (shape * rng.uniform(0.5, 1.5, (n_pulses, 1)) + 20 * rng.standard_normal((n_pulses, len(times))))
         trials = Trials(data[:, None], times, np.ones(n_pulses, int))
-        ours = parameterise(trials, step_s=0.0)
+        ours = parameterise(trials)
         profile, tau, alpha, explained = crp_by_definition(1e6 * data[:, (times >= 0.015) & (times <= 1.0)], hz)
         worst["profile"] = max(worst["profile"], float(np.abs(ours.profile[0] - profile).max()))
         worst["tau ms"] = max(worst["tau ms"], abs(1e3 * (ours.tau_s[0] - ours.times_s[tau - 1])))
@@ -171,7 +171,7 @@ def crp() -> None:
     row("CRP against its definition, 20 cases", *worst)
     row("largest difference", *[f"{value:.1e}" for value in worst.values()])
     box = 1e-6 * (100.0 * ((times >= 0.02) & (times <= 0.12)) + rng.standard_normal((10, len(times))))
-    found = parameterise(Trials(box[:, None], times, np.ones(10, int)), start_s=0.02, step_s=0.0)
+    found = parameterise(Trials(box[:, None], times, np.ones(10, int)), start_s=0.02)
     row("box of 100 uV up to 120 ms", "tau ms", "weight uV")
     row("found", 1e3 * found.tau_s[0], found.alpha_rms.mean())
 

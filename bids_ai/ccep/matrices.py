@@ -200,7 +200,7 @@ def _shares(shares: Array, which: str) -> Array:
     if shares.ndim != 2 or not ((shares >= 0) & (shares <= 1 + 1e-9)).all():
         raise InputError(
             f"Shares of every {which}: a matrix {which}s x nodes with values from 0 to 1 is wanted (0, not NaN, "
-            f"outside of all nodes), got shape {shares.shape}, {np.nanmin(shares)} to {np.nanmax(shares)}, "
-            f"{int(np.isnan(shares).sum())} NaN."
+            f"outside of all nodes), got shape {shares.shape} with {int(np.isnan(shares).sum())} NaN, "
+            f"{int((shares < 0).sum())} below 0 and {int((shares > 1).sum())} above 1."
         )
     return shares

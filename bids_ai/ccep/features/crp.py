@@ -1,7 +1,8 @@
 """Canonical Response Parameterisation: how alike the trials are, for how long, and how much each holds of their shape.
 
-Everything but the shape itself follows from the Gram matrix of the trials, which grows with the end of the window: it
-is summed once, for all durations and channels.
+The mean cross-projection of all pairs needs no pair: the products of a trial with all others are its product with
+their sum. So it is computed for every duration at once, in time that grows with the trials and not with their square;
+the Gram matrix is needed at the duration of the response only.
 """
 
 from __future__ import annotations
@@ -13,13 +14,11 @@ import numpy as np
 from scipy.stats import t as student_t
 
 from bids_ai.ccep.features.base import UV, Family
-from bids_ai.ccep.trials import Array, BoolArray, Trials
+from bids_ai.ccep.trials import Array, BoolArray, IntArray, Trials
 
 #: First sample, and latest end of the response, s (Miller et al. 2023).
 START_S, END_S = 0.015, 1.0
-#: Durations are tried every so often, s.
-STEP_S = 0.001
-#: Gram matrices in memory at once, numbers.
+#: Numbers in memory at once.
 _AT_ONCE = 4_000_000
 
 
@@ -29,10 +28,10 @@ class CanonicalResponse:
 
     Attributes
     ----------
-    durations_s : array, shape (n_durations,)
-        Ends of the windows, seconds after the pulse.
-    profile : array, shape (n_channels, n_durations)
-        Mean cross-projection of different trials, microvolt root second.
+    times_s : array, shape (n_times,)
+        Samples of the window, seconds after the pulse: ends of what is projected, and times of `shape`.
+    profile : array, shape (n_channels, n_times)
+        Mean cross-projection of different trials up to each sample, microvolt root second.
     tau_s : array, shape (n_channels,)
         Where the profile is highest: duration of the response, seconds after the pulse.
     t, p : array, shape (n_channels,)
@@ -48,11 +47,9 @@ class CanonicalResponse:
         Weight over the norm of the residual.
     explained : array, shape (n_pulses, n_channels)
         Share of the squared norm of each trial that the shape explains.
-    times_s : array, shape (n_times,)
-        Of `shape`.
     """
 
-    durations_s: Array
+    times_s: Array
     profile: Array
     tau_s: Array
     t: Array
@@ -62,7 +59,6 @@ class CanonicalResponse:
     alpha_rms: Array
     snr: Array
     explained: Array
-    times_s: Array
 
     def residuals(self, trials: Trials) -> Array:
         """What the shape leaves of each trial, microvolts, (n_pulses, n_channels, n_times); NaN behind `tau_s`."""
@@ -72,7 +68,7 @@ class CanonicalResponse:
 
 
 def parameterise(
-    trials: Trials, *, start_s: float = START_S, end_s: float = END_S, step_s: float = STEP_S, shape: bool = True
+    trials: Trials, *, start_s: float = START_S, end_s: float = END_S, shape: bool = True
 ) -> CanonicalResponse:
     """Duration, shape and weights of the responses of all channels.
 
@@ -81,8 +77,6 @@ def parameterise(
     trials : Trials
     start_s, end_s : float
         Window, seconds after the pulse; the end is that of the epochs where these are shorter.
-    step_s : float
-        Durations are tried every so often; 0 tries every sample.
     shape : bool
         Whether to compute the shape; the measures do without.
 
@@ -101,46 +95,37 @@ def parameterise(
     Miller et al. 2023, PLOS Computational Biology, doi:10.1371/journal.pcbi.1011105.
     """
     inside = trials.between(start_s, min(end_s, float(trials.times_s[-1])))
-    step = max(1, round(step_s * trials.sampling_hz))
     times = trials.times_s[inside]
-    ends = np.unique(np.r_[np.arange(step, len(times) + 1, step), len(times)])
     n_channels, n_pulses = trials.n_channels, len(trials.polarity)
-    profile = np.full((n_channels, len(ends)), np.nan)
-    best, t = np.zeros(n_channels, int), np.full(n_channels, np.nan)
-    p = t.copy()
+    profile, canonical = (np.full((n_channels, len(times)), np.nan) for _ in range(2))
+    best, t, p = np.zeros(n_channels, int), np.full(n_channels, np.nan), np.full(n_channels, np.nan)
     alpha, squares = (np.full((n_pulses, n_channels), np.nan) for _ in range(2))
-    canonical = np.full((n_channels, len(times)), np.nan)
-    for some in _groups(n_channels, len(ends) * n_pulses**2):
+    for some in _groups(n_channels, len(times) * n_pulses):
         valid = trials.valid[:, some].T
         data = np.where(valid[:, :, None], UV * trials.data[:, some, inside].astype(float).transpose(1, 0, 2), 0.0)
-        gram = _growing_gram(data, ends)
-        projected = projections(gram, valid, trials.sampling_hz)
-        profile[some], best[some] = _profile(projected)
-        rows = np.arange(len(data))
-        t[some], p[some] = one_sided_t(projected[rows, best[some]])
-        at_best = gram[rows, best[some]]
-        alpha[:, some], factors = _weights(at_best, valid)
-        squares[:, some] = np.where(valid, np.einsum("ckk->ck", at_best), np.nan).T
+        profile[some], best[some] = _profile(data, valid, trials.sampling_hz)
+        data *= (np.arange(len(times)) <= best[some][:, None])[:, None]
+        gram = data @ data.transpose(0, 2, 1)
+        t[some], p[some] = one_sided_t(projections(gram, valid, trials.sampling_hz))
+        alpha[:, some], factors = _weights(gram, valid)
+        squares[:, some] = np.where(valid, np.einsum("ckk->ck", gram), np.nan).T
         if shape:
-            waves = np.einsum("ck,ckt->ct", factors, data)
-            waves[np.arange(len(times)) >= ends[best[some]][:, None]] = 0.0
-            canonical[some] = np.where(np.isnan(t[some])[:, None], np.nan, waves)
+            canonical[some] = np.einsum("ck,ckt->ct", factors, data)
     missing = np.isnan(profile).all(axis=1)
-    alpha[:, missing] = np.nan
+    alpha[:, missing], canonical[missing] = np.nan, np.nan
     left = np.sqrt(np.maximum(squares - alpha**2, 0.0))
     with np.errstate(divide="ignore", invalid="ignore"):
         return CanonicalResponse(
-            durations_s=times[ends - 1],
+            times_s=times,
             profile=profile,
-            tau_s=np.where(missing, np.nan, times[ends[best] - 1]),
+            tau_s=np.where(missing, np.nan, times[best]),
             t=t,
             p=p,
             shape=canonical,
             alpha=alpha,
-            alpha_rms=alpha / np.sqrt(ends[best]),
+            alpha_rms=alpha / np.sqrt(best + 1.0),
             snr=np.where(left > 0, alpha / left, np.nan),
             explained=np.where(squares > 0, alpha**2 / squares, np.nan),
-            times_s=times,
         )
 
 
@@ -149,16 +134,15 @@ def projections(gram: Array, valid: BoolArray, sampling_hz: float) -> Array:
 
     Parameters
     ----------
-    gram : array, shape (n_channels, ..., n_pulses, n_pulses)
+    gram : array, shape (n_channels, n_pulses, n_pulses)
         Microvolts squared.
     valid : array of bool, shape (n_channels, n_pulses)
     sampling_hz : float
     """
-    norm = np.sqrt(np.einsum("...kk->...k", gram))
+    norm = np.sqrt(np.einsum("ckk->ck", gram))
     with np.errstate(divide="ignore", invalid="ignore"):
         out = gram / norm[..., None] / np.sqrt(sampling_hz)
     pairs = valid[:, :, None] & valid[:, None] & ~np.eye(gram.shape[-1], dtype=bool)
-    pairs = pairs.reshape(len(gram), *[1] * (gram.ndim - 3), *gram.shape[-2:])
     return np.where(pairs, out, np.nan)
 
 
@@ -213,25 +197,24 @@ def _groups(n_channels: int, size: int) -> Iterator[slice]:
     return (slice(first, first + each) for first in range(0, n_channels, each))
 
 
-def _growing_gram(data: Array, ends: Array) -> Array:
-    """Gram matrices up to every end, shape (n_channels, n_ends, n_pulses, n_pulses)."""
-    n_channels, n_pulses, _ = data.shape
-    step = int(ends[0])
-    whole = len(ends) if ends[-1] == step * len(ends) else len(ends) - 1
-    parts = data[:, :, : whole * step].reshape(n_channels, n_pulses, whole, step).transpose(0, 2, 1, 3)
-    gram = parts @ parts.transpose(0, 1, 3, 2)
-    if whole < len(ends):
-        rest = data[:, :, whole * step :]
-        gram = np.concatenate([gram, (rest @ rest.transpose(0, 2, 1))[:, None]], axis=1)
-    out: Array = np.cumsum(gram, axis=1, out=gram)
-    return out
+def _profile(data: Array, valid: BoolArray, sampling_hz: float) -> tuple[Array, IntArray]:
+    """Mean cross-projection up to every sample, and the sample where it is highest (0 where there is no pair).
 
-
-def _profile(projected: Array) -> tuple[Array, Array]:
-    """Mean over pairs for every duration, and the number of the best duration (0 where there is none)."""
-    count = np.isfinite(projected).sum(axis=(2, 3))
-    total = np.nansum(projected, axis=(2, 3))
-    profile = np.divide(total, count, out=np.full(count.shape, np.nan), where=count > 0)
+    Parameters
+    ----------
+    data : array, shape (n_channels, n_pulses, n_times)
+        Microvolts; 0 where not valid.
+    valid : array of bool, shape (n_channels, n_pulses)
+    sampling_hz : float
+    """
+    squares = np.cumsum(data**2, axis=2)
+    with_others = np.cumsum(data * data.sum(axis=1, keepdims=True), axis=2) - squares
+    norm = np.sqrt(squares)
+    # A trial that is zero so far has no direction: it projects to nothing.
+    projected = np.divide(with_others, norm, out=np.zeros_like(norm), where=norm > 0).sum(axis=1)
+    n_pairs = valid.sum(axis=1) * (valid.sum(axis=1) - 1.0)
+    scale = n_pairs[:, None] * np.sqrt(sampling_hz)
+    profile = np.divide(projected, scale, out=np.full_like(projected, np.nan), where=scale > 0)
     return profile, np.where(np.isnan(profile), -np.inf, profile).argmax(axis=1)
 
 
