@@ -122,7 +122,7 @@ def _left_out(inputs: DwiInputs, figures: dict[str, Any]) -> list[str]:
     if denoising["method"] == "none":
         said.append(f"Denoising: {denoising['reason']}")
     elif not denoising["unringing"]:
-        said.append("Gibbs ringing was not removed: MRtrix3 is not there, and dipy takes 30 times as long")
+        said.append("Gibbs ringing was not removed: only MRtrix3 does it here, since dipy takes 30 times as long")
     if inputs.phase_encoding is None:
         said.append("Eddy currents were not estimated: they act along the phase encoding, which is not known")
     return said
