@@ -28,6 +28,7 @@ from bids_ai.report.figures.traces import check_shape, draw_bundle, plain_log, s
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 #: Sites drawn at most, and in a row.
 MAX_SITES, _COLUMNS = 24, 4
@@ -159,7 +160,7 @@ def _name_site(panel: Axes, name: str, responds: Array, left_out: Array, waves: 
     panel.text(0, 1.02, text, transform=panel.transAxes, fontsize=9.5, color=MUTED, va="bottom")
 
 
-def _key(figure: object, n_shown: int, n_sites: int, radius_mm: float | None) -> None:
+def _key(figure: Figure, n_shown: int, n_sites: int, radius_mm: float | None) -> None:
     from matplotlib.lines import Line2D
     from matplotlib.patches import Patch
 
@@ -174,7 +175,7 @@ def _key(figure: object, n_shown: int, n_sites: int, radius_mm: float | None) ->
         f"All {n_sites} sites" if n_shown == n_sites else f"{n_shown} of {n_sites} sites, those with most responders"
     )
     title = f"{shown}; below each name: contacts that respond, of those judged"
-    figure.legend(handles=handles, loc="outside upper left", ncols=4, title=title, title_fontsize=10, alignment="left")  # type: ignore[attr-defined]
+    figure.legend(handles=handles, loc="outside upper left", ncols=4, title=title, title_fontsize=10, alignment="left")
 
 
 @styled

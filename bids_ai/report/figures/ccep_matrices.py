@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -253,7 +253,13 @@ def _draw_dots(axes: Axes, dots: Array) -> None:
         return
     cell = 72 * min(_CELLS_IN / dots.shape[1], _height_in(len(dots)) / len(dots))
     size = float(np.clip(0.5 * cell, 1.4, 5.0))
-    style = {"color": INK, "edgecolors": "white", "lw": 0.1 * size, "zorder": 3, "rasterized": len(rows) > 1500}
+    style: dict[str, Any] = {
+        "color": INK,
+        "edgecolors": "white",
+        "lw": 0.1 * size,
+        "zorder": 3,
+        "rasterized": len(rows) > 1500,
+    }
     axes.scatter(columns + 0.5, rows + 0.5, s=size**2, **style)
 
 
@@ -268,7 +274,7 @@ def _name_sides(
     letter = 0.0125 * n_columns  # a letter of a name is so wide
     reached = -np.inf
     for number, block in enumerate(blocks):
-        span = {"ymin": 1 + 3 * point, "ymax": 1 + 9 * point}
+        span: dict[str, Any] = {"ymin": 1 + 3 * point, "ymax": 1 + 9 * point}
         axes.axvspan(block.first, block.last, color=colours[block.name], lw=0, clip_on=False, **span)
         if number:
             axes.axvline(block.first, color=INK, lw=0.6, alpha=0.6)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -122,7 +122,13 @@ def _name_component(panel: Axes, row: pd.Series) -> None:
     )
     panel.set_xlabel(f"{variance}{', removed' if removed else ''}", fontsize=9.5, color=colour, labelpad=5)
     if removed:
-        frame = {"transform": panel.transAxes, "fill": False, "ec": VERMILLION, "lw": 2.0, "clip_on": False}
+        frame: dict[str, Any] = {
+            "transform": panel.transAxes,
+            "fill": False,
+            "ec": VERMILLION,
+            "lw": 2.0,
+            "clip_on": False,
+        }
         panel.add_patch(Rectangle((0, 0), 1, 1, **frame))
 
 

@@ -141,7 +141,7 @@ def _draw_silhouette(axes: Axes, points: Array, voxel_mm: float) -> tuple[float,
     pixel = max(_SILHOUETTE_MM, 1.2 * voxel_mm)
     low, high = points.min(axis=0) - _MARGIN_MM, points.max(axis=0) + _MARGIN_MM
     edges = [np.arange(low[k], high[k] + pixel, pixel) for k in (0, 1)]
-    shadow = np.histogram2d(*points.T, bins=edges)[0] > 0
+    shadow = np.histogramdd(points, bins=edges)[0] > 0
     # Finer than the bins, so that the smoothed outline has no corners.
     fine = np.kron(binary_closing(shadow, iterations=1), np.ones((_FINER, _FINER)))
     for line in outline(gaussian_filter(fine, 1.2 * _FINER).T):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -30,6 +30,7 @@ from bids_ai.report.figures.traces import check_shape, plain_log
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 #: Contacts in a row; longer leads, such as grids, go on in the next.
 _IN_A_ROW = 18
@@ -103,7 +104,7 @@ def _draw_leads(
             panel.add_patch(Rectangle((column + 0.05, row + 0.08), 0.9, 0.84, facecolor=face, edgecolor="none"))
             number = re.search(r"\d+$", names[contact])
             text = number.group() if number else names[contact]
-            style = {"color": "white", "fontweight": "bold"} if reason else {"color": MUTED}
+            style: dict[str, Any] = {"color": "white", "fontweight": "bold"} if reason else {"color": MUTED}
             panel.text(column + 0.5, row + 0.5, text, ha="center", va="center", fontsize=10, **style)
     panel.set_xlim(0, max(len(contacts) for _, contacts in rows))
     panel.set_ylim(len(rows), 0)
@@ -162,12 +163,12 @@ def _draw_amplitudes(
     panel.set_ylabel("SD of the signal (µV)")
 
 
-def _name_reasons(figure: object, first: list[str], colours: dict[str, str]) -> None:
+def _name_reasons(figure: Figure, first: list[str], colours: dict[str, str]) -> None:
     from matplotlib.patches import Patch
 
     handles = [Patch(facecolor=_GOOD, label=f"good: {sum(not reason for reason in first)}")]
     handles += [Patch(facecolor=colour, label=f"{kind}: {first.count(kind)}") for kind, colour in colours.items()]
-    figure.legend(handles=handles, loc="outside lower left", ncols=1 if len(handles) > 2 else 2)  # type: ignore[attr-defined]
+    figure.legend(handles=handles, loc="outside lower left", ncols=1 if len(handles) > 2 else 2)
 
 
 @styled

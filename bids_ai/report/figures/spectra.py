@@ -107,7 +107,7 @@ def _median(values: Array) -> Array:
 def _mark_line(panel: Axes, line_hz: float | None, highest_hz: float) -> None:
     if not line_hz:
         return
-    for number, frequency in enumerate(np.arange(line_hz, highest_hz, line_hz)):
+    for number, frequency in enumerate(np.arange(line_hz, highest_hz, line_hz).tolist()):
         panel.axvline(frequency, color=VERMILLION, lw=0.7 if number else 1.1, ls=(0, (4, 3)), zorder=1)
         if number == 0:
             panel.annotate(

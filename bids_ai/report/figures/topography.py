@@ -48,7 +48,7 @@ def flatten_scalp(positions: Array) -> Scalp:
     InputError
         When fewer than four have a place.
     """
-    placed = np.isfinite(positions).all(axis=1)
+    placed = np.asarray(np.isfinite(positions).all(axis=1))
     if placed.sum() < LEAST_ELECTRODES:
         raise InputError(
             f"A map of the scalp needs {LEAST_ELECTRODES} electrodes with coordinates, {int(placed.sum())} have them."
