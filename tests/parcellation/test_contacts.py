@@ -156,8 +156,8 @@ def test_ways_into_the_frame_of_an_atlas(label, kind, space, there):
 def test_fsaverage_is_brought_to_mni152():
     way = way_to_atlas(Frame("fsaverage", "template"), "MNI152NLin6Asym")
     np.testing.assert_array_equal(way.matrix, MNI305_TO_MNI152)
-    # The example of FreeSurfer's page: (10, -20, 35) becomes (10.695, -18.409, 36.137).
-    np.testing.assert_allclose((way.matrix @ [10, -20, 35, 1])[:3], [10.695, -18.409, 36.137], atol=0.005)  # four digits of a matrix
+    # The example of FreeSurfer's page: (10, -20, 35) becomes (10.695, -18.409, 36.137); the matrix has four digits.
+    np.testing.assert_allclose((way.matrix @ [10, -20, 35, 1])[:3], [10.695, -18.409, 36.137], atol=0.005)
     assert "off by some millimetres" in way.note
 
 

@@ -23,7 +23,7 @@ def test_spans_are_merged_and_cut_at_the_ends():
 
 
 def test_a_straight_line_stands_in_for_the_artefact():
-    line = np.outer(np.arange(2000.0), [1.0, -2.0]) + [5.0, 7.0]
+    line = np.outer(np.arange(2000.0), np.array([1.0, -2.0])) + np.array([5.0, 7.0])
     data = line.copy()
     data[998:1010] += 1e4
     blanked = interpolate_spans(data, blank_spans([1.0], RATE, 2000))

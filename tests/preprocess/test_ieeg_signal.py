@@ -73,7 +73,7 @@ def test_harmonics_stay_below_nyquist():
 def test_short_stretches_get_a_wider_notch_or_are_refused():
     noisy = brown(3, 1) + sine(3, 50.0)
     assert line_power_ratio(remove_line_noise(noisy, RATE, 50.0), RATE, 50.0)[0] < 1
-    with pytest.raises(InputError, match="half a second at least is wanted, got 0.195 s"):
+    with pytest.raises(InputError, match=r"half a second at least is wanted, got 0\.195 s"):
         remove_line_noise(noisy[:100], RATE, 50.0)
     with pytest.raises(InputError, match="notch, spectrum-fit or none is wanted, got 'fir'"):
         LineNoise(50.0, RATE, "fir")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bids_ai.bids.electrophysiology.findings import Finding
+from bids_ai.bids.electrophysiology.findings import Finding, shown
 from bids_ai.errors import InputError
 
 if TYPE_CHECKING:
@@ -119,6 +119,8 @@ def _check_edf(path: Path) -> list[Finding]:
             n_header, n_records, n_signals = (int(fixed[a:b]) for a, b in ((184, 192), (236, 244), (252, 256)))
             file.seek(256 + 216 * n_signals)
             samples = [int(file.read(8)) for _ in range(n_signals)]
+            file.seek(256)
+            labels = [file.read(16).decode("latin-1").strip() for _ in range(n_signals)]
         except ValueError:
             raise InputError(
                 f"{path} is no {path.suffix[1:].upper()} file or its header is corrupt: numbers were wanted at bytes "
@@ -129,13 +131,14 @@ def _check_edf(path: Path) -> list[Finding]:
             f"{path}: the header is corrupt ({n_signals} signals, {n_header} bytes of header where "
             f"{256 * (n_signals + 1)} were wanted). Fetch or export it again."
         )
+    findings = _check_edf_rates(path, labels, samples)
     record = width * sum(samples)
     present = (path.stat().st_size - n_header) / record
     if n_records < 0:
         text = (
             f"{path.name} was not closed by its recorder (number of records unknown); {int(present)} records are read."
         )
-        return [Finding("edf-not-closed", text)]
+        return [*findings, Finding("edf-not-closed", text)]
     if present < n_records:
         raise InputError(
             f"{path} is cut short: its header says {n_records} records of {record} bytes, {present:.1f} are there "
@@ -143,8 +146,18 @@ def _check_edf(path: Path) -> list[Finding]:
         )
     if present > n_records:
         text = f"{path.name} holds {present:.1f} records, its header says {n_records}; the rest is not read."
-        return [Finding("edf-longer", text)]
-    return []
+        return [*findings, Finding("edf-longer", text)]
+    return findings
+
+
+def _check_edf_rates(path: Path, labels: list[str], samples: list[int]) -> list[Finding]:
+    """Signals of several rates; MNE brings all to the highest."""
+    kept = {name: count for name, count in zip(labels, samples, strict=True) if "Annotations" not in name}
+    slower = tuple(name for name, count in kept.items() if count < max(kept.values()))
+    if not slower:
+        return []
+    text = f"{len(slower)} of {len(kept)} channels of {path.name} were sampled more slowly ({shown(slower)}): "
+    return [Finding("mixed-rates", text + "they are interpolated to the highest rate.", len(slower), slower)]
 
 
 def _brainvision(path: Path) -> Opened:

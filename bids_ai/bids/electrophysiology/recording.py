@@ -41,6 +41,7 @@ class OpenRecording:
         JSON sidecar.
     findings : tuple of Finding
         All oddities of the signal file and its tables.
+    datatype : {"eeg", "ieeg"}
     """
 
     raw: mne.io.BaseRaw
@@ -49,10 +50,11 @@ class OpenRecording:
     line_hz: float | None
     meta: dict[str, Any]
     findings: tuple[Finding, ...]
+    datatype: str = "ieeg"
 
     def usable(self, kinds: Sequence[str] | None = None) -> list[str]:
         """Good channels of some types (default: EEG, or intracranial), without contacts that record silicone."""
-        wanted = kinds or (("EEG",) if _datatype(Path(self.raw.filenames[0])) == "eeg" else INTRACRANIAL)
+        wanted = kinds or (("EEG",) if self.datatype == "eeg" else INTRACRANIAL)
         names = self.channels.of_kind(wanted)
         if self.electrodes is None or not self.electrodes.silicon:
             return names
@@ -122,9 +124,8 @@ def open_recording(path: Path, *, space: str | None = None) -> OpenRecording:
     _check_rates(raw, rows, meta, findings)
     _check_scale(raw, rows, findings)
     everything = (*channels.findings, *(electrodes.findings if electrodes else ()), *findings)
-    return OpenRecording(
-        raw, ChannelTable(tuple(rows), channels.findings, channels.path), electrodes, line_hz, meta, everything
-    )
+    table = ChannelTable(tuple(rows), channels.findings, channels.path)
+    return OpenRecording(raw, table, electrodes, line_hz, meta, everything, _datatype(path))
 
 
 def _datatype(path: Path) -> str:
@@ -177,6 +178,8 @@ def _describe(raw: mne.io.BaseRaw, rows: list[Channel], electrodes: ElectrodeTab
         text = "There is no electrodes.tsv: analyses stay at the level of channels."
         return [Finding("no-electrodes", text, len(placed), severity="note")]
     _, findings = electrodes.rows_of(placed)
+    if electrodes.frame.kind == "unknown":
+        return findings  # MNE would take them for places in the head
     places = electrodes.positions_of(placed) / 1e3
     positions = {name: place for name, place in zip(placed, places, strict=True) if np.isfinite(place).all()}
     if positions:

@@ -137,6 +137,22 @@ def test_seeg_has_its_positions_in_the_right_frame(seeg):
     assert recording.raw.info["bads"] == recording.channels.bads != []
 
 
+def test_positions_in_an_unknown_frame_are_not_given_to_mne(dataset):
+    path = dataset()
+    places = "name\tx\ty\tz\nFp1\t30\t60\t20\nFp2\t-30\t60\t20\nCz\t0\t0\t90\n"
+    path.with_name("sub-01_electrodes.tsv").write_text(places)
+    system = path.with_name("sub-01_coordsystem.json")
+    content = {"EEGCoordinateUnits": "mm", "EEGCoordinateSystem": "Other"}
+    system.write_text(json.dumps(content))
+    recording = open_recording(path)
+    assert recording.raw.get_montage() is None
+    assert "unknown-frame" in codes(recording)
+    system.write_text(json.dumps(content | {"EEGCoordinateSystem": "CapTrak"}))
+    places = open_recording(path).raw.get_montage().get_positions()
+    assert places["coord_frame"] == "head"
+    np.testing.assert_allclose(places["ch_pos"]["Cz"], [0, 0, 0.09], atol=1e-6)
+
+
 # ---- file and tables disagree
 
 
@@ -218,6 +234,22 @@ def test_edf_longer_than_it_says_and_not_closed(dataset):
     recording = open_recording(path)
     assert "edf-not-closed" in codes(recording)
     assert recording.raw.n_times == 1024
+
+
+def test_edf_with_several_rates(dataset, tmp_path):
+    from edfio import Edf, EdfSignal
+
+    path = dataset()
+    rng = np.random.default_rng(0)
+    rates = {"Fp1": 256, "Fp2": 256, "Cz": 256, "ECG": 64}
+    signals = [
+        EdfSignal(20 * rng.standard_normal(4 * rate), rate, label=name, physical_dimension="uV")
+        for name, rate in rates.items()
+    ]
+    Edf(signals).write(path)
+    found = {finding.code: finding for finding in open_recording(path).findings}
+    assert found["mixed-rates"].items == ("ECG",)
+    assert "1 of 4 channels" in found["mixed-rates"].message
 
 
 def test_data_that_were_not_downloaded(dataset):
