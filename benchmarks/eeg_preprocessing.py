@@ -98,7 +98,7 @@ def cleaning(head: EegHead, recording: EegRecording, outputs: EegOutputs, bad: d
         "bad_missed": sorted(set(bad) - found),
         "bad_false": sorted(found - set(bad)),
         "components_removed": outputs.quality["ica"]["n_removed"],
-        "bad_seconds": round(outputs.quality["duration_s"] - outputs.quality["good_seconds"], 1),
+        "bad_seconds": round(float(outputs.quality["duration_s"] - outputs.quality["good_seconds"]), 1),
     }
 
 
@@ -219,7 +219,7 @@ def main() -> None:
     parser.add_argument("--size", default="small")
     parser.add_argument("--regions", type=int, default=24)
     parser.add_argument("--method", default="eLORETA")
-    parser.add_argument("--summary", default="pca_flip")
+    parser.add_argument("--summary", default="mean_flip")
     parser.add_argument("--conductor", default="bem")
     parser.add_argument("--snr", type=float, default=None)
     parser.add_argument("--ceiling", type=float, default=None, metavar="SECONDS")

@@ -239,7 +239,7 @@ def preprocess_eeg(raw: Any, settings: EegSettings | None = None) -> EegOutputs:
     left_out += [f"average reference: {reference}"] if reference != "average" else []
     quality: EegQuality = {
         "sampling_hz": float(eeg.info["sfreq"]),
-        "duration_s": round(eeg.n_times / float(eeg.info["sfreq"]), 3),
+        "duration_s": round(float(eeg.n_times / eeg.info["sfreq"]), 3),
         "n_channels": len(eeg.ch_names),
         "other_channels": other,
         "positions": positions,

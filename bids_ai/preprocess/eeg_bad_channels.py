@@ -33,8 +33,11 @@ CORRELATION, MOST_WINDOWS, WINDOW_S = 0.4, 0.01, 1.0
 #: whose signal comes from elsewhere in all.
 RANSAC_WINDOW_S, RANSAC_CORRELATION, RANSAC_WINDOWS = 5.0, 0.6, 0.4
 RANSAC_SAMPLES, RANSAC_SHARE = 50, 0.25
-#: Fewer channels have no spread to stand out from; fewer have no neighbours that predict (PREP demands more than 12
-#: of 64 for a sample; a quarter of 16 is 4, the least of a spherical spline).
+#: A quarter of PREP's 64 channels is 16: of smaller caps so many predict, or half, since 8 electrodes say little of the
+#: temples.
+_RANSAC_SAMPLE = 16
+#: Fewer channels have no spread to stand out from; fewer have no neighbours that predict (half of 16 for a
+#: spherical spline).
 LEAST_CHANNELS, LEAST_RANSAC = 5, 16
 #: In two minutes 1 % is a single second, as a jaw that clenches takes: at least so many windows must be bad.
 _LEAST_WINDOWS = 5
@@ -219,7 +222,7 @@ def unpredicted(data: Array, sampling_hz: float, positions: Array, sound: NDArra
     sphere /= np.linalg.norm(sphere, axis=1, keepdims=True)
     row_of = {int(channel): row for row, channel in enumerate(judged)}
     rng = np.random.default_rng(seed)
-    size = max(4, round(RANSAC_SHARE * len(pool)))
+    size = max(round(RANSAC_SHARE * len(pool)), min(_RANSAC_SAMPLE, len(pool) // 2))
     operators = np.zeros((RANSAC_SAMPLES, len(judged), data.shape[1]))
     own = np.zeros((RANSAC_SAMPLES, len(judged)), bool)
     for number in range(RANSAC_SAMPLES):

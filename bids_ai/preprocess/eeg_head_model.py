@@ -202,8 +202,8 @@ def _scalp(rays: Array, outer: Array, directions: Array) -> Array:
 def electrodes_on_template(info: Any) -> tuple[Array, str]:
     """Electrodes in MNI space, mm.
 
-    Electrodes with a name of the 10-20 system, and the landmarks, are laid onto those of the standard montage by an
-    affine (12 and more of them) or a similarity; all others go along.
+    Electrodes with a name of the 10-20 system are laid onto those of the standard montage by an affine; where there
+    are fewer than 12, they and the landmarks by a similarity. All others go along.
 
     Parameters
     ----------
@@ -230,10 +230,8 @@ def electrodes_on_template(info: Any) -> tuple[Array, str]:
     pairs = [
         (own[row], at[site_of_name(name)]) for row, name in enumerate(info["ch_names"]) if site_of_name(name) in at
     ]
-    marks = {1: "lpa", 2: "nasion", 3: "rpa"}  # FIFF's numbers of the cardinal points
-    for point in info["dig"] or []:
-        if int(point["kind"]) == 1 and int(point["ident"]) in marks:
-            pairs.append((point["r"] * 1000.0, template[marks[int(point["ident"])]] * 1000.0))
+    if len(pairs) < LEAST_AFFINE:
+        pairs += [(place, template[name] * 1000.0) for name, place in _landmarks(info).items()]
     if len(pairs) < LEAST_SIMILARITY:
         raise InputError(
             f"Three electrodes of the 10-20 system, or landmarks, are wanted to lay a cap onto the template; "
@@ -249,6 +247,20 @@ def electrodes_on_template(info: Any) -> tuple[Array, str]:
         moved,
         f"{'affine' if affine else 'similarity'} of {len(pairs)} places, {np.sqrt((left**2).mean()):.1f} mm RMS",
     )
+
+
+def _landmarks(info: Any) -> dict[str, Array]:
+    """Landmarks in mm; none where they are those that MNE makes up for a montage without."""
+    marks = {1: "lpa", 2: "nasion", 3: "rpa"}  # FIFF's numbers of the cardinal points
+    found = {
+        marks[int(point["ident"])]: np.asarray(point["r"], float) * 1000.0
+        for point in info["dig"] or []
+        if int(point["kind"]) == 1 and int(point["ident"]) in marks
+    }
+    # Made up: all three at the same distance from the origin, on the axes.
+    if len(found) == 3 and np.ptp([np.linalg.norm(place) for place in found.values()]) < 1e-3:
+        return {}
+    return found
 
 
 def _affine(source: Array, target: Array) -> Array:

@@ -18,7 +18,7 @@ from bids_ai.preprocess.eeg_segments import good_frames
 
 Array = NDArray[np.floating]
 Method = Literal["eLORETA", "dSPM", "sLORETA", "MNE"]
-Summary = Literal["pca_flip", "mean_flip"]
+Summary = Literal["mean_flip", "pca_flip"]
 
 #: Amplitude of the brain over that of the noise which the regularisation stands for: 3 is MNE's value for evoked
 #: fields; rest has no average to take, and single windows of it are as noisy as they are large.
@@ -93,7 +93,7 @@ def eeg_sources(
     electrodes_mm: Array | None = None,
     conductor: Conductor = "bem",
     method: Method = "eLORETA",
-    summary: Summary = "pca_flip",
+    summary: Summary = "mean_flip",
     snr: float = SNR,
     sampling_hz: float = MOST_HZ,
     keep_unresolved: bool = False,
@@ -115,8 +115,9 @@ def eeg_sources(
         In mm RAS of `anatomy`, of all channels of `raw` in order; needed with it.
     conductor : {"bem", "sphere"}
     method : {"eLORETA", "dSPM", "sLORETA", "MNE"}
-    summary : {"pca_flip", "mean_flip"}
-        First principal component over the dipoles of a region, or their mean along the cortex's normal.
+    summary : {"mean_flip", "pca_flip"}
+        Mean over the dipoles of a region along the cortex's normal, or their first principal component, which in a
+        region beside a stronger one is what leaks from there.
     snr : float
         Of the regularisation (`lambda2 = 1 / snr**2`).
     sampling_hz : float
@@ -170,7 +171,7 @@ def region_sources(
     sampling_hz: float,
     *,
     method: Method = "eLORETA",
-    summary: Summary = "pca_flip",
+    summary: Summary = "mean_flip",
     snr: float = SNR,
     keep_unresolved: bool = False,
 ) -> RegionSources:
@@ -262,7 +263,7 @@ def inverse_kernel(model: HeadModel, method: Method = "eLORETA", snr: float = SN
     return kernel
 
 
-def region_operator(model: HeadModel, kernel: Array, covariance: Array, summary: Summary = "pca_flip") -> Array:
+def region_operator(model: HeadModel, kernel: Array, covariance: Array, summary: Summary = "mean_flip") -> Array:
     """From channels to regions.
 
     Parameters
@@ -271,7 +272,7 @@ def region_operator(model: HeadModel, kernel: Array, covariance: Array, summary:
     kernel : array, shape (n_dipoles, 3, n_channels)
     covariance : array, shape (n_channels, n_channels)
         Of the data, average reference.
-    summary : {"pca_flip", "mean_flip"}
+    summary : {"mean_flip", "pca_flip"}
 
     Returns
     -------
