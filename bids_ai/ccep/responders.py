@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -26,6 +26,8 @@ APART_S, MOST_ONSETS = 0.1, 800
 LEAST_ONSETS = 40
 #: False discovery rate within a patient, and least deflection of the average in its own SDs (ccep protocol).
 Q_LEVEL, Z_LEAST = 0.05, 3.0
+#: Pseudo-onsets within so much are read together, s: their epochs overlap.
+STRETCH_S = 2.0
 #: Numbers in memory at once while averages are drawn.
 _AT_ONCE = 20_000_000
 
@@ -144,7 +146,7 @@ class PseudoOnsetNull:
         n_draws: int = N_DRAWS,
         seed: int | Sequence[int] = 0,
     ) -> PseudoOnsetNull:
-        """Read the epochs of pseudo-onsets one by one.
+        """Read the stretches of pseudo-onsets one by one.
 
         Parameters
         ----------
@@ -161,13 +163,16 @@ class PseudoOnsetNull:
         """
         scan = make_scan(sampling_hz)
         pool: list[Array] = []
-        for onset in onsets:
-            epoch = np.asarray(read(int(onset) + scan.first, int(onset) + scan.last), float)
-            found = scan.apply(epoch, -scan.first).astype(np.float32)
-            if reject_uv is not None:
-                middle = np.median(epoch[:, : -scan.first], axis=1, keepdims=True)
-                found[(np.abs(epoch - middle) > 1e-6 * reject_uv).any(axis=1)] = np.nan
-            pool.append(found)
+        for group in _stretches(np.sort(onsets), round(STRETCH_S * sampling_hz)):
+            start = int(group[0]) + scan.first
+            stretch = np.asarray(read(start, int(group[-1]) + scan.last), float)
+            for onset in group - start:
+                found = scan.apply(stretch, int(onset)).astype(np.float32)
+                if reject_uv is not None:
+                    epoch = stretch[:, onset + scan.first : onset + scan.last]
+                    middle = np.median(epoch[:, : -scan.first], axis=1, keepdims=True)
+                    found[(np.abs(epoch - middle) > 1e-6 * reject_uv).any(axis=1)] = np.nan
+                pool.append(found)
         return cls(np.stack(pool), scan, n_draws=n_draws, seed=seed)
 
     def draws(self, n_pulses: int) -> Array:
@@ -282,6 +287,15 @@ def responders(p: Array, z: Array, *, q_level: float = Q_LEVEL, z_least: float =
     with np.errstate(invalid="ignore"):
         passed = (q < q_level) & (np.abs(z) >= z_least)
     return np.where(np.isnan(q), np.nan, passed.astype(float)), q
+
+
+def _stretches(onsets: IntArray, longest: int) -> Iterator[IntArray]:
+    """Onsets in order, in groups that span up to so many samples."""
+    first = 0
+    while first < len(onsets):
+        stop = int(np.searchsorted(onsets, onsets[first] + longest, side="right"))
+        yield onsets[first:stop]
+        first = stop
 
 
 def _filled(pool: Array, rng: np.random.Generator) -> NDArray[np.float32]:
