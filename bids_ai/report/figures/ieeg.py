@@ -129,7 +129,7 @@ def _draw_amplitudes(
     at[place] = np.arange(len(place))
     positive = sd_uv > 0
     good = np.array([not reason for reason in first]) & positive
-    floor = float(sd_uv[positive].min()) if positive.any() else 1.0
+    floor = float(sd_uv[positive].min()) / 2 if positive.any() else 1.0
     panel.plot(at[good], sd_uv[good], "o", ms=5, color="#7c8a93")
     if good.any():
         middle = float(np.median(sd_uv[good]))
@@ -144,7 +144,7 @@ def _draw_amplitudes(
         for contact in np.flatnonzero(own):
             height = sd_uv[contact] if positive[contact] else floor
             panel.annotate(
-                names[contact],
+                names[contact] if positive[contact] else f"{names[contact]} (0)",
                 (at[contact], height),
                 xytext=(5, 4),
                 textcoords="offset points",
