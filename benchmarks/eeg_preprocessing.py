@@ -6,8 +6,9 @@
 
 Nothing is downloaded, nothing is written. A line of JSON a seed: blinks and alpha after preprocessing, bad channels
 (the one of the recording and two that are planted here), regions that are told apart, functional connectivity of
-estimated and of true region series. `--ceiling` tells how far two minutes of the true series show the connectivity of
-as many seconds; `--cost` takes 64 channels, five minutes, 500 Hz.
+estimated and of true region series, also where the network is larger beside the background. `--ceiling` tells how far
+two minutes of the true series show the connectivity of as many seconds; `--cost` takes 64 channels, five minutes,
+500 Hz.
 """
 
 from __future__ import annotations
@@ -24,12 +25,14 @@ from numpy.typing import NDArray
 
 from bids_ai.connectome.spectral import envelope_correlation, spectral_connectivity
 from bids_ai.errors import InputError
+from bids_ai.preprocess import eeg_head_model, eeg_sources
 from bids_ai.preprocess.eeg import EegOutputs, EegSettings, preprocess_eeg
-from bids_ai.preprocess.eeg_sources import eeg_sources
+from bids_ai.preprocess.eeg_head_model import HeadModel
 from bids_ai.simulate import parcels
 from bids_ai.simulate.connectome import group_connectome
 from bids_ai.simulate.eeg_forward import measurement_info
-from bids_ai.simulate.eeg_recording import EegHead, EegRecording, eeg_head, eeg_size, record_eeg
+from bids_ai.simulate.eeg_recording import EegHead, EegRecording, amplified, eeg_head, eeg_size, record_eeg
+from bids_ai.simulate.eeg_topographies import referenced
 from bids_ai.simulate.head import load_template_brain
 from bids_ai.simulate.neural import regional_columns, rest_activity
 from bids_ai.simulate.patient import Patient, make_patient
@@ -40,6 +43,8 @@ Array = NDArray[np.floating]
 #: Connectivity that is compared: measure and bands.
 BANDS = ("theta", "alpha", "beta")
 PLANTED_NOISE_UV = 40.0
+#: The network's part of the scalp potential is multiplied by these, without artefacts.
+SHARES = (1.0, 3.0)
 
 
 def patient(seed: int, regions: int) -> Patient:
@@ -134,28 +139,50 @@ def alike(one: dict[str, Array], other: dict[str, Array], rows: Array) -> dict[s
     return result
 
 
-def sources(person: Patient, head: EegHead, recording: EegRecording, clean: Any, **options: Any) -> dict[str, Any]:
-    """Connectivity of estimated regions against that of the true series, over regions that are told apart, and all."""
-    rate = recording.clock.sampling_hz
-    start = time.process_time()
-    atlas = person.parcels
-    found = eeg_sources(clean, atlas.labels, atlas.affine, person.n_regions, keep_unresolved=True, **options)
-    seconds = time.process_time() - start
-    true = emitted(person, head, recording)
+def template_model(person: Patient, raw: Any, conductor: str) -> HeadModel:
+    """The template's head under the cap of the recording."""
+    anatomy = eeg_head_model.template_anatomy()
+    places, fit = eeg_head_model.electrodes_on_template(raw.info)
+    labels = eeg_head_model.labels_on(anatomy, person.parcels.labels, person.parcels.affine)
+    return eeg_head_model.head_model(
+        tuple(raw.ch_names), places, anatomy, labels, person.n_regions, conductor=conductor, fit=fit
+    )
+
+
+def sources(model: HeadModel, series: Array, true: Array, rate: float, options: dict[str, Any]) -> dict[str, Any]:
+    """Connectivity of estimated regions against that of the true series, over regions that are told apart, and all.
+
+    `best` is what the linear map from these channels that is fitted to the true series themselves would reach.
+    """
+    found = eeg_sources.region_sources(model, series, rate, keep_unresolved=True, **options)
     good = np.isfinite(found.series).all(axis=1)
-    pairs = [(found.series[good, row], true[good, row]) for row in range(person.n_regions)]
-    course = [abs(np.corrcoef(*pair)[0, 1]) for pair in pairs]
-    truth = np.where(np.isfinite(found.series).all(axis=1)[:, None], true, np.nan)
-    estimated, real = connectivity(found.series, rate), connectivity(truth, rate)
-    resolved = np.array([row for row in range(person.n_regions) if row not in found.resolution.reasons])
+    rows = np.arange(model.n_regions)
+    resolved = np.array([row for row in rows if row not in found.resolution.reasons])
+    centred = series[good] - series[good].mean(axis=1, keepdims=True)
+    best = np.full(true.shape, np.nan)
+    best[good] = centred @ np.linalg.lstsq(centred, true[good], rcond=1e-8)[0]
+    real = connectivity(np.where(good[:, None], true, np.nan), rate)
+    estimated = connectivity(found.series, rate)
+
+    def course(estimate: Array) -> float:
+        return round(
+            float(np.median([abs(np.corrcoef(estimate[good, row], true[good, row])[0, 1]) for row in resolved])), 2
+        )
+
     return {
         "n_resolved": len(resolved),
-        "course_r_median": round(float(np.median(course)), 2),
-        "course_r_resolved": round(float(np.median(np.array(course)[resolved])), 2) if len(resolved) else None,
+        "course_r": course(found.series),
+        "course_r_best": course(best),
         "fc_r_resolved": alike(estimated, real, resolved),
-        "fc_r_all": alike(estimated, real, np.arange(person.n_regions)),
-        "cpu_s": round(seconds, 1),
+        "fc_r_all": alike(estimated, real, rows),
+        "fc_r_best": alike(connectivity(best, rate), real, rows),
     }
+
+
+def network_part(head: EegHead, recording: EegRecording) -> Array:
+    """What the network adds to the brain's part of the recording, microvolts; the rest of it is background."""
+    series = recording.emission.potential_uv(head.field, head.posterior)
+    return amplified(referenced(series, len(head.cap.names)), recording.clock.sampling_hz)
 
 
 def ceiling(seed: int, regions: int, seconds: float) -> dict[str, Any]:
@@ -171,23 +198,34 @@ def ceiling(seed: int, regions: int, seconds: float) -> dict[str, Any]:
     return {"with_long": alike(first, long, rows), "with_next": alike(first, second, rows)}
 
 
-def one_seed(seed: int, regions: int, size_name: str, options: dict[str, Any]) -> dict[str, Any]:
+def one_seed(seed: int, regions: int, size_name: str, conductor: str, options: dict[str, Any]) -> dict[str, Any]:
     size = eeg_size(size_name)
     person = patient(seed, regions)
     head = eeg_head(person, seed, size)
     recording = record_eeg(person, head, seed, size, session=person.subject.t1w_session)
+    return scores(person, head, recording, seed, conductor, options)
+
+
+def scores(
+    person: Patient, head: EegHead, recording: EegRecording, seed: int, conductor: str, options: dict[str, Any]
+) -> dict[str, Any]:
+    rate = recording.clock.sampling_hz
     series, bad = spoiled(head, recording, seed)
     start = time.process_time()
-    outputs = preprocess_eeg(as_raw(series, head, size.sampling_hz), EegSettings(seed=seed))
+    outputs = preprocess_eeg(as_raw(series, head, rate), EegSettings(seed=seed))
     seconds = time.process_time() - start
-    only_brain = as_raw(recording.brain_uv, head, size.sampling_hz)
-    return {
-        "seed": seed,
-        "cpu_s": round(seconds, 1),
-        **cleaning(head, recording, outputs, bad),
-        "sources": sources(person, head, recording, outputs.raw, **options),
-        "sources_of_brain_part": sources(person, head, recording, only_brain, **options),
-    }
+    model = template_model(person, outputs.raw, conductor)
+    clean = outputs.raw.get_data().T
+    clean[~outputs.good] = np.nan
+    true = emitted(person, head, recording)
+    result: dict[str, Any] = {"seed": seed, "cpu_s": round(seconds, 1), **cleaning(head, recording, outputs, bad)}
+    result["sources"] = sources(model, clean, true, rate, options)
+    # The brain's part with the network larger beside the same background.
+    network = network_part(head, recording)
+    for share in SHARES:
+        brain = as_raw(recording.brain_uv + (share - 1.0) * network, head, rate).filter(0.5, 45.0).get_data().T
+        result[f"sources_network_x{share:g}"] = sources(model, brain, true, rate, options)
+    return result
 
 
 def cost() -> dict[str, Any]:
@@ -201,7 +239,7 @@ def cost() -> dict[str, Any]:
     outputs = preprocess_eeg(raw)
     preprocessing = time.process_time() - start
     atlas = person.parcels
-    eeg_sources(outputs.raw, atlas.labels, atlas.affine, person.n_regions)
+    eeg_sources.eeg_sources(outputs.raw, atlas.labels, atlas.affine, person.n_regions)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return {
         "preprocess_cpu_s": round(preprocessing, 1),
@@ -221,14 +259,12 @@ def main() -> None:
     parser.add_argument("--method", default="eLORETA")
     parser.add_argument("--summary", default="mean_flip")
     parser.add_argument("--conductor", default="bem")
-    parser.add_argument("--snr", type=float, default=None)
+    parser.add_argument("--snr", type=float, default=eeg_sources.SNR)
     parser.add_argument("--ceiling", type=float, default=None, metavar="SECONDS")
     parser.add_argument("--cost", action="store_true")
     arguments = parser.parse_args()
     mne.set_log_level("error")
-    options = {"method": arguments.method, "summary": arguments.summary, "conductor": arguments.conductor}
-    if arguments.snr is not None:
-        options["snr"] = arguments.snr
+    options = {"method": arguments.method, "summary": arguments.summary, "snr": arguments.snr}
     if arguments.cost:
         print(json.dumps(cost()))
         return
@@ -236,7 +272,7 @@ def main() -> None:
         if arguments.ceiling is not None:
             result = {"seed": seed, **ceiling(seed, arguments.regions, arguments.ceiling)}
         else:
-            result = one_seed(seed, arguments.regions, arguments.size, options)
+            result = one_seed(seed, arguments.regions, arguments.size, arguments.conductor, options)
         print(json.dumps(result), flush=True)
 
 

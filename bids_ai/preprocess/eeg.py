@@ -279,8 +279,9 @@ def _eeg_only(raw: Any) -> tuple[Any, list[str]]:
     names = [raw.ch_names[pick] for pick in picks]
     eeg = raw.copy().load_data(verbose="error").pick(names, verbose="error")
     # A reference that was only planned would be applied with ours.
-    if eeg.info["projs"]:
-        eeg.del_proj()
+    planned = [number for number, one in enumerate(eeg.info["projs"]) if not one["active"]]
+    if planned:
+        eeg.del_proj(planned)
     return eeg, [name for name in raw.ch_names if name not in names]
 
 

@@ -252,7 +252,7 @@ def electrodes_on_template(info: Any) -> tuple[Array, str]:
 def _landmarks(info: Any) -> dict[str, Array]:
     """Landmarks in mm; none where they are those that MNE makes up for a montage without."""
     marks = {1: "lpa", 2: "nasion", 3: "rpa"}  # FIFF's numbers of the cardinal points
-    found = {
+    found: dict[str, Array] = {
         marks[int(point["ident"])]: np.asarray(point["r"], float) * 1000.0
         for point in info["dig"] or []
         if int(point["kind"]) == 1 and int(point["ident"]) in marks
