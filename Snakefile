@@ -36,6 +36,7 @@ rule all:
 include: "workflow/rules/anat.smk"
 include: "workflow/rules/func.smk"
 include: "workflow/rules/dwi.smk"
+include: "workflow/rules/electrophysiology.smk"
 include: "workflow/rules/parcellation.smk"
 include: "workflow/rules/connectome.smk"
 include: "workflow/rules/surrogate.smk"

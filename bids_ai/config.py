@@ -111,6 +111,47 @@ class StructuralConnectivityConfig(_Section):
     )
 
 
+class EegConfig(_Section):
+    """EEG preprocessing."""
+
+    high_pass_hz: Annotated[float, Field(ge=0)] = Field(0.5, description="High-pass cut-off, Hz; 0: none.")
+    low_pass_hz: Positive = Field(45.0, description="Low-pass cut-off, Hz.")
+    line_noise: Literal["notch", "spectrum-fit"] = Field("notch", description="How the mains are taken out.")
+    find_bad_channels: bool = Field(True, description="Look for bad channels beyond those in channels.tsv.")
+    ica: bool = Field(True, description="Take out independent components of eyes, muscles, heart and mains.")
+    probability: Fraction = Field(0.7, description="A component is removed from this probability of its label on.")
+
+
+class IeegConfig(_Section):
+    """SEEG and ECoG preprocessing."""
+
+    reference: Literal["auto", "bipolar", "recorded"] = Field(
+        "auto", description="auto: depth contacts against their neighbour on the lead, grids and strips as recorded."
+    )
+    line_noise: Literal["notch", "spectrum-fit", "none"] = Field("notch", description="How the mains are taken out.")
+    find_bad_contacts: bool = Field(True, description="Look for bad contacts beyond those in channels.tsv.")
+
+
+class CcepConfig(_Section):
+    """Responses to single-pulse stimulation (CCEP)."""
+
+    detectors: list[str] = Field(
+        default_factory=lambda: ["umcu-n1", "ftract-z5", "crp", "er-detect"],
+        description="Published detectors that are run beside the test against pseudo-onsets.",
+    )
+    exclusion_mm: Annotated[float, Field(ge=0)] = Field(
+        13.0, description="Channels nearer to the stimulated contacts record volume conduction and are excluded, mm."
+    )
+    min_pulses: Annotated[int, Field(ge=2)] = Field(5, description="Sites with fewer usable pulses are left out.")
+    every_current: bool = Field(
+        False, description="A site for every current of a pair; false: the current with most pulses."
+    )
+    n_draws: Annotated[int, Field(ge=1000)] = Field(2000, description="Averages of pseudo-onsets that are drawn.")
+    current_unit: Literal["A", "mA", "uA"] | None = Field(
+        None, description="Unit of stimulation currents, where neither events.tsv nor its sidecar says one."
+    )
+
+
 class ParcellationConfig(_Section):
     """Atlases and how they are applied."""
 
@@ -156,7 +197,9 @@ class EffectiveConnectivityConfig(_Section):
     """Effective connectivity by virtual perturbation."""
 
     push_sd: Positive = Field(1.0, description="Size of the push, in standard deviations of the region.")
-    horizon_s: Positive | None = Field(None, description="Response averaged over this time, s; null: one TR for BOLD, 0.1 s for EEG and iEEG.")
+    horizon_s: Positive | None = Field(
+        None, description="Response averaged over this time, s; null: one TR for BOLD, 0.1 s for EEG and iEEG."
+    )
 
 
 class Config(_Section):
@@ -168,6 +211,9 @@ class Config(_Section):
     anat: AnatConfig = AnatConfig()
     func: FuncConfig = FuncConfig()
     dwi: DwiConfig = DwiConfig()
+    eeg: EegConfig = Field(default_factory=EegConfig)
+    ieeg: IeegConfig = Field(default_factory=IeegConfig)
+    ccep: CcepConfig = Field(default_factory=CcepConfig)
     parcellation: ParcellationConfig = ParcellationConfig()
     structural_connectivity: StructuralConnectivityConfig = StructuralConnectivityConfig()
     functional_connectivity: FunctionalConnectivityConfig = Field(default_factory=FunctionalConnectivityConfig)

@@ -1,4 +1,4 @@
-"""Finding the inputs of a raw BIDS dataset with pybids: T1w, BOLD and DWI of the subjects asked for."""
+"""Finding the inputs of a raw BIDS dataset with pybids: T1w, BOLD, DWI, EEG and iEEG of the subjects asked for."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from bids_ai.bids.diffusion import find_diffusions
+from bids_ai.bids.electrophysiology.inputs import EXTENSIONS, Signal, find_recordings, signal_folders
 from bids_ai.bids.files import read_json
 from bids_ai.bids.index import Anatomy, Diffusion, Recording, Skipped
 from bids_ai.bids.metadata import read_metadata
@@ -18,6 +19,8 @@ from bids_ai.errors import InputError, UsageError
 
 if TYPE_CHECKING:
     from bids.layout import BIDSFile, BIDSLayout
+
+File = TypeVar("File", bound=Signal)
 
 _NIFTI = [".nii.gz", ".nii"]
 _LABEL = re.compile(r"[A-Za-z0-9+]+")
@@ -125,7 +128,7 @@ class Inputs(NamedTuple):
 
 
 def scan(bids_dir: Path, labels: Sequence[str], selection: Selection) -> Inputs:
-    """Find the T1w, the BOLD runs and the diffusion series of subjects.
+    """Find the T1w, the diffusion series, and the BOLD, EEG and iEEG runs of subjects.
 
     Parameters
     ----------
@@ -152,18 +155,21 @@ def scan(bids_dir: Path, labels: Sequence[str], selection: Selection) -> Inputs:
         anatomy = _anatomy(found.t1w.get(label, []), selection)
         if anatomy:
             inputs.anatomies.append(anatomy)
-        runs, fieldmaps = _runs(found.bold.get(label, []), selection), found.fmap.get(label, [])
+        runs, fieldmaps = _runs(found.bold.get(label, [])), found.fmap.get(label, [])
         diffusions, lost = find_diffusions(bids_dir, found.dwi.get(label, []), fieldmaps, anatomy)
         inputs.diffusions.extend(diffusions)
         inputs.skipped.extend(lost)
-        if not (runs or anatomy or diffusions or lost):
-            reason = "no T1w, no BOLD run and no DWI that was asked for"
+        electric, lost_electric = find_recordings(bids_dir, found.electric.get(label, []), anatomy)
+        if not (runs or anatomy or diffusions or electric or lost or lost_electric):
+            reason = "no T1w, no BOLD, EEG or iEEG run and no DWI that was asked for"
             inputs.skipped.append(Skipped(subject, "subject", reason, fault=label in selection.participants))
         for files in runs:
             try:
                 inputs.recordings.append(_recording(bids_dir, files, fieldmaps, anatomy))
             except InputError as error:
                 inputs.skipped.append(Skipped(subject, Path(files[0].path).name, str(error)))
+        inputs.recordings.extend(electric)
+        inputs.skipped.extend(lost_electric)
     return inputs
 
 
@@ -174,11 +180,18 @@ class _Found:
         t1w = self._files(layout, selection, "t1w", {"suffix": "T1w", "datatype": "anat"})
         bold = self._files(layout, selection, "bold", {"suffix": "bold", "datatype": "func"})
         dwi = self._files(layout, selection, "dwi", {"suffix": "dwi", "datatype": "dwi"})
-        _name_absent(selection, [*t1w, *dwi], bold)
+        electric = [file for kind in EXTENSIONS for file in self._signals(layout, selection, kind)]
+        electric += signal_folders(Path(layout.root), set(layout.get_subjects()))
+        _name_absent(selection, [*t1w, *dwi], [*bold, *electric])
         self.t1w = _by_subject(t1w)
         self.bold = _by_subject([file for file in bold if _asked(file, selection)])
         self.dwi = _by_subject([file for file in dwi if _of_session(file, selection)])
+        self.electric = _by_subject([file for file in electric if _asked(file, selection)])
         self.fmap = _by_subject(self._files(layout, selection, "fmap", {"datatype": "fmap"}))
+
+    @classmethod
+    def _signals(cls, layout: BIDSLayout, selection: Selection, kind: str) -> list[Signal]:
+        return [*cls._files(layout, selection, kind, {"suffix": kind, "datatype": kind, "extension": EXTENSIONS[kind]})]
 
     @staticmethod
     def _files(layout: BIDSLayout, selection: Selection, kind: str, query: dict[str, Any]) -> list[BIDSFile]:
@@ -194,31 +207,33 @@ class _Found:
         return sorted(files, key=lambda file: file.path)
 
 
-def _by_subject(files: list[BIDSFile]) -> dict[str, list[BIDSFile]]:
-    groups: dict[str, list[BIDSFile]] = {}
+def _by_subject(files: Sequence[File]) -> dict[str, list[File]]:
+    groups: dict[str, list[File]] = {}
     for file in files:
         groups.setdefault(file.entities["subject"], []).append(file)
     return groups
 
 
-def _of_session(file: BIDSFile, selection: Selection) -> bool:
+def _of_session(file: Signal, selection: Selection) -> bool:
     return not selection.sessions or file.entities.get("session") in selection.sessions
 
 
-def _asked(file: BIDSFile, selection: Selection) -> bool:
-    return _of_session(file, selection) and (not selection.tasks or file.entities.get("task") in selection.tasks)
+def _asked(file: Signal, selection: Selection) -> bool:
+    entities, runs = file.entities, {unpadded(run) for run in selection.runs}
+    of_task = not selection.tasks or entities.get("task") in selection.tasks
+    return of_task and _of_session(file, selection) and (not runs or unpadded(str(entities.get("run", ""))) in runs)
 
 
-def _name_absent(selection: Selection, others: list[BIDSFile], bold: list[BIDSFile]) -> None:
+def _name_absent(selection: Selection, others: Sequence[Signal], runs: Sequence[Signal]) -> None:
     """Refuse labels that are nowhere: a misspelled task would end in anatomy alone, and look like a success."""
 
-    def labels(key: str, files: list[BIDSFile]) -> set[str]:
+    def labels(key: str, files: Sequence[Signal]) -> set[str]:
         return {str(file.entities[key]) for file in files if file.entities.get(key) is not None}
 
     there = {
-        "session": (selection.sessions, labels("session", [*others, *bold])),
-        "task": (selection.tasks, labels("task", bold)),
-        "run": (selection.runs, labels("run", bold)),
+        "session": (selection.sessions, labels("session", [*others, *runs])),
+        "task": (selection.tasks, labels("task", runs)),
+        "run": (selection.runs, labels("run", runs)),
     }
     faults = []
     for what, (asked, present) in there.items():
@@ -274,14 +289,12 @@ def _anatomy(files: list[BIDSFile], selection: Selection) -> Anatomy | None:
     return Anatomy(item, f"sub-{entities['subject']}", files[0].path, tuple(Path(f.path).name for f in files[1:]))
 
 
-def _runs(files: list[BIDSFile], selection: Selection) -> list[list[BIDSFile]]:
+def _runs(files: list[BIDSFile]) -> list[list[BIDSFile]]:
     """Group BOLD files that are one run (the echoes of a multi-echo run), magnitudes only."""
-    asked = {unpadded(run) for run in selection.runs}
     groups: dict[str, list[BIDSFile]] = {}
     for file in files:
         entities = file.entities
-        wanted = not asked or unpadded(str(entities.get("run", ""))) in asked
-        if wanted and entities.get("part", "mag") == "mag":
+        if entities.get("part", "mag") == "mag":
             groups.setdefault(stem({key: entities.get(key) for key in _BOLD_ENTITIES}), []).append(file)
     return list(groups.values())
 

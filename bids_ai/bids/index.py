@@ -45,6 +45,7 @@ class Recording:
     source: str
     modality: str = "bold"  # or eeg, ieeg
     stimulated: bool = False  # single-pulse stimulation, by the rows of its events
+    located: bool = True  # whether it is known where it records from, so that regions have series
     space: str | None = None
     anat: str | None = None
     slice_timing: tuple[float, ...] | None = None  # s
@@ -221,10 +222,9 @@ class Index:
     @staticmethod
     def applies(recording: Recording, atlas: AtlasEntry) -> bool:
         """Whether series of this recording in this atlas are made or found."""
-        return (atlas.kind == "series") == (recording.engine == "timeseries") and recording.atlas in (
-            None,
-            atlas.label,
-        )
+        of_another_tool = recording.engine == "timeseries"
+        fits = recording.located and (atlas.kind == "series") == of_another_tool
+        return fits and recording.atlas in (None, atlas.label)
 
     def fits_of(self, atlas: AtlasEntry) -> list[Fit]:
         """Fits whose recordings have series in an atlas."""
@@ -283,8 +283,8 @@ class Index:
 def make_fits(recordings: list[Recording], *, pool_runs: bool) -> list[Fit]:
     """List the fits: one per recording, and one per subject and task with more than one run of the same TR.
 
-    Pooling crosses sessions. Runs of different modality, TR, space or atlas are not pooled: a lag would mean another time.
-    Where a task was recorded at several TR, the larger group of runs is pooled.
+    Pooling crosses sessions. Runs of different modality, TR, space or atlas are not pooled: a lag would mean another
+    time. Where a task was recorded at several TR, the larger group of runs is pooled.
     """
     fits = [Fit(entry.series, (entry.series,), entry.subject, atlas=entry.atlas) for entry in recordings]
     groups: dict[tuple[Any, ...], list[Recording]] = {}

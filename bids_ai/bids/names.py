@@ -7,12 +7,14 @@ Holes
 -----
 anat : ``sub-01[/ses-1]/anat/sub-01[_ses-1]``, the chosen T1w of a subject
 bold : ``sub-01[/ses-1]/func/sub-01[_ses-1]_task-rest[_run-1]``, a recording
-series : the same, or a recording in ``eeg`` or ``ieeg``, with ``_space-...`` where the recording has one; what region series are named after
+series : the same, or a recording in ``eeg`` or ``ieeg``, with ``_space-...`` where it has one; region series bear it
 ephys : ``sub-01[/ses-1]/ieeg/sub-01[_ses-1]_task-spes[_run-1]``, a recording in ``eeg`` or ``ieeg``
 dwi : ``sub-01[/ses-1]/dwi/sub-01[_ses-1][_dir-AP][_space-T1w]``, the images of a diffusion series
+eeg, ieeg : ``sub-01[/ses-1]/eeg/sub-01[_ses-1]_task-rest[_run-1]``, a recording
 atlas : ``atlas-NAME[_seg-...][_scale-...]``
 space : label of the template's space
 model : label of a surrogate family
+band : name of a frequency band
 pool : empty, or ``_desc-pooled`` for a fit over all runs
 """
 
@@ -95,15 +97,33 @@ PATTERNS: dict[str, str] = {
     "sc_length": "{dwi}_{atlas}_stat-meanlength_relmat.tsv",
     "sc_fa": "{dwi}_{atlas}_stat-meanfa_relmat.tsv",
     "sc_group": "{atlas}_stat-sift2sum_desc-consensus_relmat.tsv",
+    # EEG, iEEG and the responses to stimulation
+    "eeg": "{eeg}_desc-preproc_eeg.vhdr",
+    "eeg_channels": "{eeg}_desc-preproc_channels.tsv",
+    "eeg_segments": "{eeg}_desc-preproc_events.tsv",
+    "eeg_components": "{eeg}_desc-components_stats.tsv",
+    "ieeg": "{ieeg}_desc-preproc_ieeg.vhdr",
+    "ieeg_channels": "{ieeg}_desc-preproc_channels.tsv",
+    "contacts": "{ieeg}_{atlas}_desc-contacts_stats.tsv",
+    "ccep_sites": "{ieeg}_stimsites.tsv",
+    "ccep_features": "{ieeg}_desc-ccep_features.tsv",
+    "ccep_average": "{ieeg}_desc-recorded_ave.fif",
+    "ccep_probability": "{ieeg}_{atlas}_stat-ccepprobability_relmat.tsv",
+    "ccep_count": "{ieeg}_{atlas}_stat-ccepcount_relmat.tsv",
+    "ccep_interval": "{ieeg}_{atlas}_stat-ccepci_relmat.tsv",
+    "ccep_amplitude": "{ieeg}_{atlas}_stat-n1amplitude_desc-recorded_relmat.tsv",
+    "ccep_latency": "{ieeg}_{atlas}_stat-n1latency_desc-recorded_relmat.tsv",
     # parcellation
     "atlas_table": "{atlas}_dseg.tsv",
     "parcellation": "{series}_{atlas}_dseg.nii.gz",
     "coverage": "{series}_{atlas}_desc-coverage_stats.tsv",
     "timeseries": "{series}_{atlas}_stat-mean_timeseries.tsv",
-    "ephys_timeseries": "{series}_{atlas}_stat-mean_timeseries.tsv.gz",
+    "ephys_timeseries": "{series}_{atlas}_stat-pc1_timeseries.tsv.gz",
     # connectivity
     "pearson": "{series}_{atlas}_stat-pearsoncorrelation_relmat.tsv",
     "partial": "{series}_{atlas}_stat-partialcorrelation_relmat.tsv",
+    "envelope": "{series}_{atlas}_stat-envelopecorrelation_desc-{band}_relmat.tsv",
+    "imcoh": "{series}_{atlas}_stat-imaginarycoherence_desc-{band}_relmat.tsv",
     # surrogate and effective connectivity
     "weights": "{series}_{atlas}_model-{model}{pool}_surrogate.safetensors",
     "surrogate": "{series}_{atlas}_model-{model}{pool}_surrogate.json",
@@ -166,9 +186,12 @@ WILDCARDS: dict[str, str] = {
     "series": rf"{_SUBJECT}/(?:func|eeg|ieeg)/{_STEM}(?:_space-{_LABEL})?",
     "ephys": rf"{_SUBJECT}/(?:eeg|ieeg)/{_STEM}",
     "dwi": rf"{_SUBJECT}/dwi/{_STEM}(?:_space-{_LABEL})?",
+    "eeg": rf"{_SUBJECT}/eeg/{_STEM}",
+    "ieeg": rf"{_SUBJECT}/ieeg/{_STEM}",
     "atlas": rf"atlas-{_LABEL}(?:_seg-{_LABEL})?(?:_scale-{_LABEL})?",
     "model": r"[A-Za-z0-9]+",
     "pool": r"(?:_desc-pooled)?",
+    "band": r"[a-z]+",
     "batch": r"[0-9a-f]+",
 }
 
@@ -203,7 +226,7 @@ class Names:
         return self.output_dir / PATTERNS[key].format(**{"pool": "", "space": self.space} | holes)
 
     def timeseries(self, series: str, atlas: str) -> Path:
-        """Region series of a recording: a table, compressed and without header where there are many samples a second."""
+        """Region series of a recording: a table, of EEG and iEEG compressed and without header."""
         electric = Path(series).parent.name in ("eeg", "ieeg")
         return self.path("ephys_timeseries" if electric else "timeseries", series=series, atlas=atlas)
 

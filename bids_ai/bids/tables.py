@@ -13,7 +13,8 @@ from bids_ai.bids.names import sidecar
 from bids_ai.errors import InputError
 
 MISSING = "n/a"
-_TEXT_COLUMNS = {"node": str, "name": str}  # names of regions, even where they look like numbers ("001")
+#: Names, even where they look like numbers ("001").
+_TEXT_COLUMNS = dict.fromkeys(("node", "name", "contact_1", "contact_2", "site", "channel"), str)
 _SAMPLE = "%.6g"  # of an electric signal: 120 dB
 _FLOAT = "%.9g"  # more digits than a float32 holds; enough that a reader gets the same matrix back
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -154,8 +155,8 @@ def measure_recording(
     if not rows.sites:
         most = max((len(site.pulses) for site in planned), default=0)
         raise InputError(
-            f"No site has {settings.min_pulses} usable pulses; of {len(planned)} sites the best has {most}. See the table "
-            "of sites for what was dropped and why, or lower ccep.min_pulses."
+            f"No site has {settings.min_pulses} usable pulses; of {len(planned)} sites the best has {most}. Dropped: "
+            f"{_dropped(planned)}. Lower ccep.min_pulses if fewer are enough."
         )
     columns = {name: np.array(values, float) for name, values in rows.columns.items()}
     near = np.zeros(columns["p"].shape, bool)
@@ -206,6 +207,13 @@ class _Rows:
         self.halves.append(both)
         self.averages.append(average.astype(np.float32))
         self.rejected.append(rejected)
+
+
+def _dropped(sites: Sequence[Site]) -> str:
+    counts: Counter[str] = Counter()
+    for site in sites:
+        counts.update({reason: len(which) for reason, which in site.dropped.items()})
+    return "; ".join(f"{count} {reason}" for reason, count in counts.items()) or "none"
 
 
 def _finite(distances: Array) -> Array:

@@ -122,6 +122,7 @@ def prepare(args: argparse.Namespace) -> PreparedRun:
     if bids_dir and not args.skip_bids_validation:
         preflight.validate_bids(bids_dir, findings)
     index = preflight.build_index(bids_dir, selection, tools, config, findings)
+    index = _without_modalities(index, args)
     preflight.check_work(index, findings)
     preflight.check_programs(index, config, findings)
     if stages != ["anat"]:
@@ -146,10 +147,18 @@ def _stages(args: argparse.Namespace) -> list[str]:
     wanted = ["anat"] if args.anat_only else stages_of(" ".join(args.stages))
     left_out = stages_of(" ".join(args.skip)) if args.skip else []
     left_out += ["sc"] if "dwi" in left_out else []
+    left_out += ["ccep"] if "ieeg" in left_out else []
     stages = [stage for stage in STAGES if stage in wanted and stage not in left_out]
     if not stages:
         raise UsageError("--skip leaves no stage to run.")
     return stages
+
+
+def _without_modalities(index: Index, args: argparse.Namespace) -> Index:
+    """Leave out the recordings of a modality whose preprocessing is to be skipped: nothing can be made of them."""
+    left_out = set(stages_of(" ".join(args.skip))) if args.skip else set()
+    gone = {entry.series for entry in index.recordings if entry.modality in left_out}
+    return index.without(gone, set()) if gone else index
 
 
 def _fitting_stages(config: Config, args: argparse.Namespace) -> Config:
@@ -184,8 +193,11 @@ def _diffusion_lines(entry: Diffusion) -> list[str]:
 
 
 def _recording_lines(entry: Recording) -> list[str]:
-    kinds = {"builtin": "BOLD", "fmriprep": "BOLD (fMRIPrep)", "timeseries": f"series ({entry.atlas})"}
-    lines = [f"{kinds[entry.engine]}  {entry.source}  TR {entry.tr:g} s"]
+    raw = {"bold": "BOLD", "eeg": "EEG", "ieeg": "iEEG with stimulation" if entry.stimulated else "iEEG"}
+    kinds = {"builtin": raw[entry.modality], "fmriprep": "BOLD (fMRIPrep)", "timeseries": f"series ({entry.atlas})"}
+    assert entry.tr is not None
+    rate = f"TR {entry.tr:g} s" if entry.modality == "bold" else f"region series at {1 / entry.tr:g} Hz"
+    lines = [f"{kinds[entry.engine]}  {entry.source}  {rate}"]
     companions = ("sbref", "events", "mask", "confounds")
     lines += [f"{what}  {getattr(entry, what)}" for what in companions if getattr(entry, what)]
     return lines + [f"not used: {name}" for name in entry.unused]

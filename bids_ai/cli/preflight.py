@@ -22,7 +22,7 @@ from bids_ai.bids.tables import read_table
 from bids_ai.cli.diffusion_checks import check_diffusions, program_faults
 from bids_ai.cli.images import MIN_FRAMES, image_fault
 from bids_ai.config import Config
-from bids_ai.errors import BidsAiError, UsageError
+from bids_ai.errors import BidsAiError, InputError, UsageError
 
 _BUNDLED_SPACE = "MNI152NLin2009aSym"
 
@@ -85,7 +85,7 @@ def build_index(
 
 def _in_space(entry: Recording, space: str) -> Recording:
     """Name the series of a recording that is preprocessed here by the space they are taken in."""
-    if entry.engine != "builtin":
+    if entry.engine != "builtin" or entry.modality != "bold":
         return entry
     return replace(entry, series=f"{entry.item}_space-{space}", space=space)
 
@@ -125,6 +125,8 @@ def _recording_fault(entry: Recording, anatomies: set[str]) -> str | None:
         return "no RepetitionTime (or SamplingFrequency) in its JSON sidecar; add it, in seconds"
     if entry.engine == "timeseries":
         return _table_fault(Path(entry.source))
+    if entry.modality != "bold":
+        return _signal_fault(Path(entry.source))
     fault = image_fault(Path(entry.source), ndim=4)
     if fault:
         return fault
@@ -134,6 +136,20 @@ def _recording_fault(entry: Recording, anatomies: set[str]) -> str | None:
         return _slice_timing_fault(entry)
     missing = [what for what, path in (("brain mask", entry.mask), ("confounds", entry.confounds)) if not path]
     return f"no {' and no '.join(missing)} beside it in the derivatives" if missing else None
+
+
+def _signal_fault(path: Path) -> str | None:
+    """What can be told of an EEG or iEEG recording without reading it."""
+    from bids_ai.bids.electrophysiology.formats import check_present
+    from bids_ai.bids.electrophysiology.sidecars import find_tables
+
+    try:
+        check_present(path)
+    except InputError as error:
+        return str(error)
+    if not find_tables(path, "channels"):
+        return "no channels.tsv beside or above it: BIDS requires one, and types and bad channels are read from it"
+    return None
 
 
 def _slice_timing_fault(entry: Recording) -> str | None:
@@ -237,7 +253,8 @@ def check_work(index: Index, findings: Findings) -> None:
         return
     looked = "\n".join(f"    {entry.subject} {entry.what}: {entry.reason}" for entry in index.skipped[:50])
     findings.refusals.append(
-        "Nothing to work on. Looked for *_T1w.nii[.gz] in anat/, *_bold.nii[.gz] in func/ and *_dwi.nii[.gz] in dwi/ "
+        "Nothing to work on. Looked for *_T1w.nii[.gz] in anat/, *_bold.nii[.gz] in func/, *_dwi.nii[.gz] in dwi/, "
+        "*_eeg.vhdr (.edf, .bdf, .set) in eeg/, *_ieeg.vhdr (.edf, .set, .nwb, .mefd) in ieeg/ "
         f"(or for what --derivatives names); left out:\n{looked or '    nothing was found'}"
     )
 

@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from bids_ai.bids.electrophysiology.brainvision import write_brainvision
 from bids_ai.errors import InputError
 from bids_ai.simulate import ieeg_sidecars as sidecars
 from bids_ai.simulate import ieeg_truth
-from bids_ai.simulate.brainvision import write_brainvision
 from bids_ai.simulate.connectome import Connectome
 from bids_ai.simulate.electrodes import Implantation, implant
 from bids_ai.simulate.folder import write_json, write_table

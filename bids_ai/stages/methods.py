@@ -9,6 +9,7 @@ from bids_ai.bids.files import read_json
 from bids_ai.bids.index import Recording
 from bids_ai.stages.context import Context
 from bids_ai.stages.methods_diffusion import diffusion_steps
+from bids_ai.stages.methods_electrophysiology import series_steps, signal_steps
 from bids_ai.stages.steps import Step, read_sidecar, step, tool, tool_version
 
 #: Word in the label of an atlas -> sentence of the methods text about it.
@@ -60,9 +61,10 @@ def steps_of(context: Context, subjects: list[str]) -> list[Step]:
             steps += diffusion_steps(context, entry)
     for recording in context.index.recordings:
         if recording.subject in subjects:
-            steps += _func(context, recording)
+            steps += _func(context, recording) if recording.modality == "bold" else signal_steps(context, recording)
     for recording, atlas in context.index.pairs():
         if recording.subject in subjects:
+            steps += series_steps(context, recording, atlas.label) if recording.modality != "bold" else []
             steps += _series(context, recording, atlas.label)
     for atlas in context.index.atlases:
         for fit in context.index.fits_of(atlas):
@@ -123,7 +125,7 @@ def _series(context: Context, recording: Recording, atlas: str) -> list[Step]:
         return []
     settings = context.config
     steps = []
-    if recording.engine != "timeseries":
+    if recording.engine != "timeseries" and recording.modality == "bold":
         steps += _denoising(context, meta)
         steps.append(
             step(

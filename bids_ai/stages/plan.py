@@ -10,12 +10,17 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from bids_ai.bids.index import Recording
 from bids_ai.bids.names import WILDCARDS
 from bids_ai.errors import UsageError
 from bids_ai.stages.context import Context
 
 #: Stages that can be asked for with ``--stages``, in the order of the data.
-STAGES = ("anat", "dwi", "sc", "func", "timeseries", "fc", "surrogate", "ec")
+STAGES = ("anat", "dwi", "sc", "func", "eeg", "ieeg", "ccep", "timeseries", "fc", "surrogate", "ec")
+
+
+#: Frequency bands of functional connectivity: keys of `connectome.spectral.BANDS_HZ`, which is slow to import.
+BANDS = ("delta", "theta", "alpha", "beta", "gamma")
 
 
 class Plan:
@@ -55,14 +60,32 @@ class Plan:
         return [path("t1w_to_template", anat=entry.item) for entry in self.context.index.anatomies]
 
     def _targets_func(self) -> list[Path]:
-        path = self.context.names.path
-        recordings = self.context.index.recordings
-        raw = (entry for entry in recordings if entry.engine == "builtin" and entry.modality == "bold")
-        return [path("bold", bold=entry.item) for entry in raw]
+        return [self.context.names.path("bold", bold=entry.item) for entry in self._raw("bold")]
 
     def _targets_dwi(self) -> list[Path]:
         path = self.context.names.path
         return [path("dwi", dwi=entry.images) for entry in self.context.index.diffusions if entry.engine == "builtin"]
+
+    def _raw(self, modality: str) -> list[Recording]:
+        recordings = self.context.index.recordings
+        return [entry for entry in recordings if entry.engine == "builtin" and entry.modality == modality]
+
+    def _targets_eeg(self) -> list[Path]:
+        return [self.context.names.path("eeg", eeg=entry.item) for entry in self._raw("eeg")]
+
+    def _targets_ieeg(self) -> list[Path]:
+        return [self.context.names.path("ieeg", ieeg=entry.item) for entry in self._raw("ieeg")]
+
+    def _targets_ccep(self) -> list[Path]:
+        path = self.context.names.path
+        stimulated = [entry for entry in self._raw("ieeg") if entry.stimulated]
+        found = [path("ccep_features", ieeg=entry.item) for entry in stimulated]
+        return found + [
+            path("ccep_probability", ieeg=entry.item, atlas=atlas.label)
+            for entry in stimulated
+            if entry.located
+            for atlas in self.context.index.volume_atlases()
+        ]
 
     def _targets_sc(self) -> list[Path]:
         index, path = self.context.index, self.context.names.path
@@ -82,7 +105,13 @@ class Plan:
         return [names.timeseries(entry.series, atlas.label) for entry, atlas in self.context.index.pairs()]
 
     def _targets_fc(self) -> list[Path]:
-        return self._pairs("pearson")
+        path = self.context.names.path
+        electric = [(entry, atlas) for entry, atlas in self.context.index.pairs() if entry.modality != "bold"]
+        return self._pairs("pearson") + [
+            path("envelope", series=entry.series, atlas=atlas.label, band=band)
+            for entry, atlas in electric
+            for band in BANDS
+        ]
 
     def _fits(self, key: str) -> list[Path]:
         index, path, model = self.context.index, self.context.names.path, self.context.model
@@ -141,6 +170,29 @@ class Plan:
         if entry.engine != "builtin":
             return entry.source
         return str(self.context.names.path("bold", bold=entry.item))
+
+    def signal(self, wildcards: Any) -> list[str]:
+        """Raw EEG or iEEG with the events that decide which pieces are at rest."""
+        item = wildcards.get("eeg") or wildcards.ieeg
+        entry = self.context.index.recording(item)
+        return [entry.source, *([entry.events] if entry.events else [])]
+
+    def signal_of_series(self, wildcards: Any) -> list[str]:
+        """Preprocessed EEG or iEEG, and the transform to the template of the subject's T1w where there is one."""
+        entry, path = self.context.index.recording(wildcards.series), self.context.names.path
+        signal = path(entry.modality, **{entry.modality: entry.item})
+        return [str(signal), *self._anat_of(entry)]
+
+    def anat_of_ieeg(self, wildcards: Any) -> list[str]:
+        """Transform to the template of the T1w that contacts may lie in, where there is one."""
+        return self._anat_of(self.context.index.recording(wildcards.ieeg))
+
+    def _anat_of(self, entry: Recording) -> list[str]:
+        return [str(self.context.names.path("t1w_to_template", anat=entry.anat))] if entry.anat else []
+
+    def of_bands(self, *keys: str) -> list[str]:
+        """Names of matrices for every frequency band, with the other holes left open."""
+        return [self.name(key).replace("{band}", band) for key in keys for band in BANDS]
 
     def series_file(self, wildcards: Any) -> str:
         """Region series of a recording."""

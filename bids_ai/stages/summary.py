@@ -12,6 +12,7 @@ from bids_ai.bids.tables import read_table
 from bids_ai.report.model import InputFile, Notice, RecordingSummary, Summary, SummaryRow, Table
 from bids_ai.report.surrogate_tables import families_table
 from bids_ai.stages import summary_diffusion as diffusion
+from bids_ai.stages import summary_electrophysiology as electric
 from bids_ai.stages.context import Context
 from bids_ai.stages.records import Failure
 from bids_ai.stages.steps import read_sidecar
@@ -47,7 +48,15 @@ def summarise(context: Context, subject: str, failed: list[Failure]) -> Summary:
         ],
         inputs=_inputs(context, subject),
         warnings=_warnings(context, subject, recordings),
-        tables=[table for entry in recordings for table in (*_tables(context, entry), *_family_tables(context, entry))],
+        tables=[
+            table
+            for entry in recordings
+            for table in (
+                *electric.site_table(context, entry),
+                *_tables(context, entry),
+                *_family_tables(context, entry),
+            )
+        ],
     )
 
 
@@ -83,14 +92,17 @@ def _before(value: Any) -> str:
 
 def _recording(context: Context, entry: Recording, failed: list[Failure]) -> RecordingSummary:
     name = Path(entry.item).name
-    rows = [SummaryRow("Data", _ENGINES[entry.engine]), SummaryRow("Repetition time", entry.tr, "s", 2, key="tr_s")]
-    rows += _bold_rows(context, entry)
+    rows, kind = [SummaryRow("Data", _ENGINES[entry.engine])], electric.KINDS[entry.modality]
+    if entry.modality == "bold":
+        rows += [SummaryRow("Repetition time", entry.tr, "s", 2, key="tr_s"), *_bold_rows(context, entry)]
+    else:
+        rows += electric.signal_rows(context, entry)
     for atlas in context.index.atlases:
         if context.index.applies(entry, atlas):
             rows += _connectivity_rows(context, entry.series, atlas.label)
     broken = [item for item in failed if {entry.item, entry.series, entry.anat} & set(item.wildcards.values())]
     if broken:
-        return RecordingSummary(name, "failed", f"{broken[0].stage}: {broken[0].message}", rows, "BOLD")
+        return RecordingSummary(name, "failed", f"{broken[0].stage}: {broken[0].message}", rows, kind)
     missing = [
         atlas.label
         for atlas in context.index.atlases
@@ -98,7 +110,7 @@ def _recording(context: Context, entry: Recording, failed: list[Failure]) -> Rec
         and not context.names.path("ec", series=entry.series, atlas=atlas.label, model=context.model).is_file()
     ]
     reason = f"no effective connectivity yet for {', '.join(missing)}" if missing else ""
-    return RecordingSummary(name, "partial" if missing else "done", reason, rows, "BOLD")
+    return RecordingSummary(name, "partial" if missing else "done", reason, rows, kind)
 
 
 def _bold_rows(context: Context, entry: Recording) -> list[SummaryRow]:
@@ -194,8 +206,9 @@ def _inputs(context: Context, subject: str) -> list[InputFile]:
         if entry.subject != subject:
             continue
         name = Path(entry.item).name
-        kind = "region series" if entry.engine == "timeseries" else "BOLD"
-        found.append(InputFile(relative(entry.source), kind, recording=name, details=f"TR {entry.tr:g} s"))
+        kind = "region series" if entry.engine == "timeseries" else electric.KINDS[entry.modality]
+        details = f"TR {entry.tr:g} s" if entry.modality == "bold" else ""
+        found.append(InputFile(relative(entry.source), kind, recording=name, details=details))
         for what in ("sbref", "events", "mask", "confounds"):
             if getattr(entry, what):
                 found.append(InputFile(relative(getattr(entry, what)), what, recording=name))
@@ -216,16 +229,21 @@ def _warnings(context: Context, subject: str, recordings: list[Recording]) -> li
         found += [Notice(str(text), "T1w") for text in (meta or {}).get("QualityControl", {}).get("warnings", [])]
     for entry in recordings:
         name = Path(entry.item).name
-        meta = read_sidecar(context.names.path("bold", bold=entry.item)) if entry.engine == "builtin" else None
-        quality = (meta or {}).get("QualityControl", {})
-        found += [Notice(str(text), name) for text in quality.get("warnings", [])]
-        found += [Notice(str(text), name) for text in quality.get("not_used", [])]
+        found += electric.signal_notices(context, entry) if entry.modality != "bold" else _bold_notices(context, entry)
         for atlas in context.index.atlases:
             if context.index.applies(entry, atlas):
                 found += _series_warnings(context, entry, atlas.label, name)
     for series in diffusion.series_of(context, subject):
         found += diffusion.notices(context, series)
     return list(dict.fromkeys(found))
+
+
+def _bold_notices(context: Context, entry: Recording) -> list[Notice]:
+    meta = read_sidecar(context.names.path("bold", bold=entry.item)) if entry.engine == "builtin" else None
+    quality = (meta or {}).get("QualityControl", {})
+    return [
+        Notice(str(text), Path(entry.item).name) for key in ("warnings", "not_used") for text in quality.get(key, [])
+    ]
 
 
 def _series_warnings(context: Context, entry: Recording, atlas: str, name: str) -> list[Notice]:
@@ -248,6 +266,8 @@ def _tables(context: Context, entry: Recording) -> list[Table]:
         if not context.index.applies(entry, atlas) or not path.is_file():
             continue
         coverage = read_table(path)
+        if "own_share" in coverage:
+            coverage["coverage"] = coverage["own_share"]
         lost = coverage[~coverage["kept"].astype(str).str.lower().isin(["true", "1", "1.0"])]
         rows = [[str(row["name"]), _number(row["coverage"]), str(row["reason"])] for _, row in lost.iterrows()]
         if rows:

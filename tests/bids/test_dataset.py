@@ -229,7 +229,7 @@ def test_a_subject_without_data_is_told_and_is_a_fault_only_where_it_was_asked_f
     root = make_dataset({"sub-01/anat/sub-01_T1w.nii.gz": None, "sub-02/perf/sub-02_asl.nii.gz": None})
     _, _, [entry] = found(root)
     assert (entry.subject, entry.fault) == ("sub-02", False)
-    assert "no T1w, no BOLD run and no DWI" in entry.reason
+    assert "no T1w, no BOLD, EEG or iEEG run and no DWI" in entry.reason
     _, _, [entry] = found(root, participants=["02"])
     assert entry.fault
 

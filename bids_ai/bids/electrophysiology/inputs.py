@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from bids_ai.bids.electrophysiology.electrodes import choose_electrodes
 from bids_ai.bids.electrophysiology.events import read_events
 from bids_ai.bids.electrophysiology.sidecars import find_tables
 from bids_ai.bids.index import Anatomy, Recording, Skipped
@@ -114,10 +115,19 @@ def _recording(root: Path, path: Path, entities: dict[str, Any], anatomy: Anatom
         tr=1 / min(_sampling_hz(meta, path), SERIES_HZ),
         source=str(path),
         modality=modality,
+        located=modality == "eeg" or _located(path, anatomy),
         stimulated=events is not None and modality == "ieeg" and read_events(events).has_stimulation,
         anat=anatomy.item if anatomy else None,
         events=str(events) if events else None,
     )
+
+
+def _located(path: Path, anatomy: Anatomy | None) -> bool:
+    """Whether contacts have places in a template, or in the subject's own T1w where there is one."""
+    electrodes = choose_electrodes(path)
+    if electrodes is None or not electrodes.usable:
+        return False
+    return electrodes.frame.kind == "template" or anatomy is not None
 
 
 def _sampling_hz(meta: dict[str, Any], path: Path) -> float:

@@ -1,0 +1,159 @@
+"""Where channels of an intracranial recording lie: positions, regions of an atlas, tissue."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import nibabel as nib
+import numpy as np
+import pandas as pd
+
+from bids_ai.bids.index import Recording
+from bids_ai.bids.tables import read_table
+from bids_ai.stages.context import Context
+from bids_ai.stages.inputs import atlas_volume, read_nodes
+from bids_ai.stages.templates import load_template
+
+if TYPE_CHECKING:
+    from bids_ai.bids.electrophysiology.electrodes import ElectrodeTable
+    from bids_ai.parcellation.contacts import ContactRegions
+
+
+@dataclass(frozen=True)
+class Channels:
+    """Channels of a preprocessed recording and the contacts that they are made of.
+
+    Attributes
+    ----------
+    table : pandas.DataFrame
+        ``*_desc-preproc_channels.tsv``.
+    electrodes : ElectrodeTable or None
+    """
+
+    table: pd.DataFrame
+    electrodes: ElectrodeTable | None
+
+    @classmethod
+    def read(cls, context: Context, entry: Recording) -> Channels:
+        """Read the channels of a preprocessed recording."""
+        from bids_ai.bids.electrophysiology.electrodes import choose_electrodes
+
+        table = read_table(context.names.path("ieeg_channels", ieeg=entry.item))
+        return cls(table, choose_electrodes(Path(entry.source)))
+
+    @property
+    def names(self) -> list[str]:
+        """Names, (n_channels,)."""
+        return [str(name) for name in self.table["name"]]
+
+    @cached_property
+    def members(self) -> list[list[str]]:
+        """Contacts of every channel."""
+        pairs = zip(self.table["contact_1"], self.table["contact_2"], strict=True)
+        return [[name for name in pair if isinstance(name, str)] for pair in pairs]
+
+    @cached_property
+    def positions_mm(self) -> np.ndarray:
+        """Middles of the contacts, (n_channels, 3), in the frame of the electrodes; NaN where not known."""
+        return np.array([self.middle(members) for members in self.members]).reshape(-1, 3)
+
+    def middle(self, contacts: Sequence[str]) -> np.ndarray:
+        """Middle of some contacts, mm in the frame of the electrodes, shape (3,)."""
+        if self.electrodes is None:
+            return np.full(3, np.nan)
+        return np.asarray(self.electrodes.positions_of(contacts).mean(axis=0))
+
+    @property
+    def frame(self) -> str:
+        """Label of the frame, for sidecars."""
+        return self.electrodes.frame.label if self.electrodes else "n/a"
+
+
+@dataclass(frozen=True)
+class Brain:
+    """An atlas, and grey and white matter, in the frame that electrodes are in.
+
+    Attributes
+    ----------
+    labels : nibabel image
+    method : str
+        How the atlas came there.
+    tissue : tuple of bool arrays and an affine, or None
+        Grey and white matter.
+    """
+
+    labels: Any
+    method: str
+    tissue: tuple[np.ndarray, np.ndarray, np.ndarray] | None
+
+
+def regions_of(
+    context: Context, entry: Recording, atlas: str, names: Sequence[str], positions_mm: np.ndarray, channels: Channels
+) -> tuple[ContactRegions, list[str], str]:
+    """Regions of an atlas that some points lie in.
+
+    Parameters
+    ----------
+    context : Context
+    entry : Recording
+    atlas : str
+        Label.
+    names : sequence of str, (n_points,)
+    positions_mm : array (n_points, 3)
+        In the frame of the electrodes.
+    channels : Channels
+
+    Returns
+    -------
+    regions : ContactRegions
+    tissue : list of str
+        Of each point (`parcellation.contacts.tissue_of_contacts`).
+    method : str
+        How the atlas came to the electrodes.
+    """
+    from bids_ai.parcellation.contacts import UNKNOWN, assign_contacts, contacts_without_regions, tissue_of_contacts
+
+    if channels.electrodes is None or not channels.electrodes.usable:
+        reason = "There are no coordinates." if channels.electrodes is None else f"Coordinates are in {channels.frame}."
+        return contacts_without_regions(names, reason), [UNKNOWN] * len(names), "none"
+    brain = _brain(context, entry, atlas, channels.electrodes)
+    nodes = read_nodes(context, atlas)
+    regions = assign_contacts(names, positions_mm, brain.labels, nodes)
+    tissue = tissue_of_contacts(positions_mm, *brain.tissue) if brain.tissue else [UNKNOWN] * len(names)
+    return regions, tissue, brain.method
+
+
+def _brain(context: Context, entry: Recording, atlas: str, electrodes: ElectrodeTable) -> Brain:
+    from bids_ai.parcellation.spaces import bring_to_template
+
+    volume, cache = atlas_volume(context, atlas), context.cache_dir
+    if electrodes.frame.kind == "template":
+        labels, method = bring_to_template(volume, None, electrodes.frame.label, grid=volume.image, cache_dir=cache)
+        return Brain(labels, method, None)
+    return _own_brain(context, entry, volume)
+
+
+def _own_brain(context: Context, entry: Recording, volume: Any) -> Brain:
+    """Bring the atlas to the T1w: native coordinates are those of its scanner."""
+    from bids_ai.parcellation.spaces import bring_to_template, warp_labels
+
+    path, template = context.names.path, load_template(context)
+    anat = entry.anat or ""
+    labels, method = bring_to_template(
+        volume,
+        template.t1w,
+        template.space,
+        grid=template.t1w,
+        moving_template=template.t1w if volume.space == template.space else context.config.parcellation.template,
+        cache_dir=context.cache_dir,
+        template_mask=template.mask,
+    )
+    reference = nib.Nifti1Image.from_filename(path("t1w", anat=anat))
+    own = warp_labels(labels, reference, [path("template_to_t1w", anat=anat)])
+    grey, white = (np.asarray(nib.load(path(key, anat=anat)).dataobj) > 0.5 for key in ("gm", "wm"))  # type: ignore[attr-defined]
+    sentence = f"{method} Then moved to the T1w of the subject, in whose coordinates the contacts are."
+    return Brain(own, sentence, (grey, white, np.asarray(reference.affine)))
