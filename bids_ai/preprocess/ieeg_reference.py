@@ -16,6 +16,9 @@ Array = NDArray[np.floating]
 #: Responses are looked for in this window after a pulse when channels are ranked (s; Huang et al. 2024).
 RESPONSE_S = (0.010, 0.300)
 N_BOOTSTRAPS = 100  # Huang et al. 2024
+#: Share of bootstraps that must agree that a larger average is worse; share of channels that an average has at least.
+SURE = 0.95
+LEAST_SHARE = 0.1
 
 
 @dataclass(frozen=True)
@@ -120,7 +123,7 @@ class QuietChannels:
         All channels by their mean covariance across pulses.
     anticorrelation : array (n_channels - 1,)
         Of averages of 2, 3, ... channels: mean correlation (Fisher z) of the most anticorrelated channel with the
-        re-referenced others, mean over bootstraps; the largest decides.
+        re-referenced others, mean over bootstraps.
     """
 
     members: NDArray[np.intp]
@@ -135,11 +138,11 @@ def quiet_channels(epochs: Array, *, n_bootstraps: int = N_BOOTSTRAPS, seed: int
     (doi:10.1016/j.jneumeth.2024.110153), written from the description of the method: channels are ranked by the mean
     covariance between their single pulses, and the average grows from the lowest. At each size the signal of every
     channel in it, as it was, is correlated with the re-referenced signals of the others. Once a channel with a response
-    is in the average, the others bear it upside down and are anticorrelated with it. The size at which the most
-    anticorrelated channel is least so is kept.
+    is in the average, the others bear it upside down and are anticorrelated with it. The size is kept at which the most
+    anticorrelated channel is least so, before the first size that is worse in 95 % of the bootstraps: of the whole
+    curve, as published, an average in which the responses of many channels cancel may be the best.
 
-    Where most channels respond, at different times and with either sign, responses cancel in the average and the choice
-    fails: a reference outside or a bipolar one is better there.
+    Where far more than half of the channels respond, the choice fails: a bipolar reference is better there.
 
     Parameters
     ----------
@@ -173,8 +176,25 @@ def quiet_channels(epochs: Array, *, n_bootstraps: int = N_BOOTSTRAPS, seed: int
         drawn = rng.integers(0, len(data), len(data)) if len(data) > 1 else np.zeros(1, dtype=int)
         mean = ranked[drawn].mean(axis=0)
         curves.append(_most_anticorrelated(mean.T @ mean))
-    curve = np.mean(curves, axis=0)
-    return QuietChannels(order[: int(np.argmax(curve)) + 2], order, curve)
+    return QuietChannels(order[: _size(np.array(curves))], order, np.mean(curves, axis=0))
+
+
+def _size(curves: Array) -> int:
+    """Size of the best average before the first that is surely worse; behind it, responses may cancel.
+
+    Parameters
+    ----------
+    curves : array (n_bootstraps, n_channels - 1)
+        Anticorrelation of averages of 2, 3, ... channels.
+    """
+    mean = curves.mean(axis=0)
+    best = first = max(int(np.ceil(LEAST_SHARE * (curves.shape[1] + 1))), 2) - 2
+    for size in range(first, len(mean)):
+        if mean[size] >= mean[best]:
+            best = size
+        elif len(curves) > 1 and np.mean(curves[:, size] < curves[:, best]) >= SURE:
+            break
+    return best + 2
 
 
 def _covariance_across_pulses(data: Array) -> Array:

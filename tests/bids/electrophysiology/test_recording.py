@@ -330,6 +330,30 @@ def test_nwb_is_read_piece_by_piece(tmp_path):
     np.testing.assert_allclose(raw.get_data(["A3", "A1"], 60000, 70000), 1e-7 * data[60000:, [2, 0]].T)
 
 
+def test_mef3_is_read(tmp_path):
+    pytest.importorskip("pymef", reason="pymef is not installed: MEF3 cannot be tried")
+    mef_tools = pytest.importorskip("mef_tools.io", reason="mef-tools is not installed: no MEF3 can be written")
+    folder = tmp_path / "sub-01/ieeg"
+    folder.mkdir(parents=True)
+    (tmp_path / "dataset_description.json").write_text("{}")
+    (folder / "sub-01_task-rest_channels.tsv").write_text(
+        table(["A1", "RB-M2", "X"], ["SEEG", "ECOG", "ECG"], 512.0, "A1")
+    )
+    microvolts = 30 * np.random.default_rng(0).standard_normal((3, 5120))
+    path = folder / "sub-01_task-rest_ieeg.mefd"
+    writer = mef_tools.MefWriter(str(path), overwrite=True)
+    writer.data_units = "uV"
+    for name, row in zip(("A1", "RB-M2", "X"), microvolts, strict=True):
+        writer.write_data(row, name, 1577836800000000, 512.0, precision=2)
+    recording = open_recording(path)
+    assert dict(zip(recording.raw.ch_names, recording.raw.get_channel_types(), strict=True)) == {
+        **{"A1": "seeg", "RB-M2": "ecog", "X": "ecg"}
+    }
+    assert (recording.raw.info["bads"], recording.usable()) == (["A1"], ["RB-M2"])
+    # Two decimals are kept.
+    np.testing.assert_allclose(1e6 * recording.raw.get_data(["X"])[0], microvolts[2], atol=0.02)
+
+
 # ---- real data
 
 
