@@ -324,5 +324,10 @@ def test_blanking_draws_the_contacts_with_the_largest_artefact(tmp_path: Path) -
     assert "C1" not in text
     assert "Potential (µV)" in text
     assert "−2 to 9 ms" in text
+    path = ieeg.plot_blanking(times, before, before * 0, names, tmp_path / "b.svg", stimulated=["C9", "C8"])
+    assert "All contacts (not the stimulated ones)" in words(path)
+    assert "C9" not in words(path)
+    with pytest.raises(InputError, match="no contact to draw"):
+        ieeg.plot_blanking(times, before, before * 0, names, tmp_path / "b.svg", stimulated=names)
     with pytest.raises(InputError, match="Signal after blanking"):
         ieeg.plot_blanking(times, before, before[:3], names, tmp_path / "b.svg")

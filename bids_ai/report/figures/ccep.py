@@ -138,18 +138,16 @@ def plot_responses(
 
 
 def _limit(waves: Array, times: Array, responds: Array, left_out: Array, start_ms: float) -> float:
-    """Return the end of the axis: all but the largest two of a hundred peaks of judged contacts fit."""
+    """Return the end of the axis: of responders and of judged contacts, 98 of a hundred peaks fit."""
     import warnings
 
     after = np.abs(waves[:, :, times > start_ms])
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # contacts without data have no peak
         peaks = np.nanmax(after, axis=2)
-    for kind in (responds, ~left_out, np.ones_like(left_out)):
-        found = peaks[kind & np.isfinite(peaks)]
-        if found.size:
-            return float(np.percentile(found, 98)) * 1.15 or 1.0
-    return 1.0
+    kinds = (responds, ~left_out) if (~left_out & np.isfinite(peaks)).any() else (left_out,)
+    found = [peaks[kind & np.isfinite(peaks)] for kind in kinds]
+    return 1.15 * max((float(np.percentile(own, 98)) for own in found if own.size), default=0.0) or 1.0
 
 
 def _name_site(panel: Axes, name: str, responds: Array, left_out: Array, waves: Array, n_pulses: int | None) -> None:

@@ -23,6 +23,8 @@ _STRAIGHT = 0.97
 #: Pixel of a silhouette, mm, and the margin around it.
 _SILHOUETTE_MM, _MARGIN_MM = 2.0, 6.0
 _FINER = 4
+#: Middle of the MNI brain, mm.
+_MNI_MIDDLE = (0.0, -18.0, 10.0)
 #: Colour of outlines.
 _OUTLINE = "#b9c1c9"
 _DOT = 5.0
@@ -82,7 +84,7 @@ def plot_electrodes(
     bad, stimulated = (_flags(shown, column) for column in ("bad", "stimulated"))
     colours = {name: CATEGORIES[number % len(CATEGORIES)] for number, name in enumerate(dict.fromkeys(lead))}
     silhouette = None if brain is None else load_volume(brain, "brain mask")
-    centre = places.mean(axis=0) if silhouette is None else _middle(silhouette)
+    centre = np.array(_MNI_MIDDLE) if silhouette is None else _middle(silhouette)
     side = np.where(places[:, 0] < 0, "L", "R")
     views = [view for view in VIEWS if not view.side or (side == view.side).any()]
     figure = new_figure(width=10.0, height=8.4)

@@ -180,6 +180,7 @@ def plot_blanking(
     out: Path | str,
     *,
     blank_s: tuple[float, float] = (-0.002, 0.009),
+    stimulated: Sequence[str] = (),
     title: str = "",
 ) -> Path:
     """Draw one pulse as it was recorded and after the artefact was taken out.
@@ -194,6 +195,8 @@ def plot_blanking(
     out : path
     blank_s : (float, float)
         What is blanked, s.
+    stimulated : sequence of str
+        Contacts that are left out: they come back from the stimulator off the scale of all others.
     title : str
         Such as the site and the number of the pulse.
 
@@ -206,8 +209,10 @@ def plot_blanking(
     signals = [np.atleast_2d(np.asarray(values, float)) * 1e6 for values in (before, after)]
     for what, values in zip(("Signal before blanking", "Signal after blanking"), signals, strict=True):
         check_shape(what, values, (len(names), len(times)))
-    if not len(names):
+    kept = [number for number, name in enumerate(names) if name not in stimulated]
+    if not kept:
         raise InputError("Blanking: there is no contact to draw.")
+    names, signals = [names[number] for number in kept], [values[kept] for values in signals]
     inside = (times >= 1e3 * blank_s[0]) & (times <= 1e3 * blank_s[1])
     height = np.nan_to_num(np.abs(signals[0][:, inside])).max(axis=1) if inside.any() else np.zeros(len(names))
     chosen = np.argsort(-height, kind="stable")[:MAX_BLANKED]
@@ -232,6 +237,8 @@ def plot_blanking(
         if len(chosen) < len(names)
         else "All contacts"
     )
+    if stimulated:
+        shown += " (not the stimulated ones)"
     words = f"{title}; {shown[:1].lower()}{shown[1:]}" if title else shown
     figure.legend(
         *panels[0].get_legend_handles_labels(),
