@@ -135,6 +135,9 @@ class IeegConfig(_Section):
 class CcepConfig(_Section):
     """Responses to single-pulse stimulation (CCEP)."""
 
+    responder: Literal["pseudo-onset", "umcu-n1", "ftract-z5", "crp", "er-detect"] = Field(
+        "pseudo-onset", description="What decides whether a channel responds: the calibrated test, or a published rule."
+    )
     detectors: list[str] = Field(
         default_factory=lambda: ["umcu-n1", "ftract-z5", "crp", "er-detect"],
         description="Published detectors that are run beside the test against pseudo-onsets.",

@@ -10,7 +10,7 @@ import numpy as np
 
 from bids_ai.ccep.epochs import Pulses, Read, Site, iter_sites, plan_sites
 from bids_ai.ccep.matrices import EXCLUSION_MM, excluded
-from bids_ai.ccep.registry import DETECTORS, get_detector, measure
+from bids_ai.ccep.registry import DETECTORS, RESPONDERS, get_detector, measure
 from bids_ai.ccep.reliability import NoiseCeiling, noise_ceiling
 from bids_ai.ccep.responders import N_DRAWS, PseudoOnsetNull, pseudo_onsets, responders
 from bids_ai.ccep.trials import Array, BoolArray, halves
@@ -39,6 +39,8 @@ class CcepSettings:
     n_draws : int
         Averages of pseudo-onsets.
     seed : int or sequence of int
+    responder : str
+        What decides whether a channel responds: of `registry.RESPONDERS`.
     """
 
     detectors: Sequence[str] = tuple(DETECTORS)
@@ -47,6 +49,13 @@ class CcepSettings:
     every_current: bool = False
     n_draws: int = N_DRAWS
     seed: int | Sequence[int] = 0
+    responder: str = RESPONDERS[0]
+
+    def __post_init__(self) -> None:
+        """Refuse unknown rules."""
+        for name in (self.responder, *self.detectors):
+            if name not in RESPONDERS:
+                raise InputError(f"Unknown rule for responders {name!r}: choose of {', '.join(RESPONDERS)}.")
 
 
 @dataclass(frozen=True)
@@ -139,13 +148,12 @@ def measure_recording(
     onsets = pseudo_onsets(pulses.samples, sampling_hz, n_samples)
     null = PseudoOnsetNull.from_recording(read, onsets, sampling_hz, n_draws=settings.n_draws, seed=settings.seed)
     rows = _Rows()
+    rules = [name for name in DETECTORS if name in (*settings.detectors, settings.responder)]
     # Blanked already: no line is drawn a second time.
     options: dict[str, object] = {"blank_s": None, "involves": involves, "min_pulses": settings.min_pulses}
     for number, trials, rejected in iter_sites(read, planned, pulses, sampling_hz, **options):  # type: ignore[arg-type]
         tested = null.test(trials)
-        found = measure(trials) | {
-            f"detected_{name}": get_detector(name).detect(trials).responder for name in settings.detectors
-        }
+        found = measure(trials) | {f"detected_{name}": get_detector(name).detect(trials).responder for name in rules}
         found |= {"p": tested.p, "z": tested.z, "latency_ms": tested.latency_ms, "length_ms": tested.length_ms}
         found |= {"n_pulses": trials.valid.sum(axis=0)}
         both = [measure(half, ["rms"])[CEILING_MEASURE] for half in halves(trials)]
@@ -167,6 +175,8 @@ def measure_recording(
     p = np.where(near, np.nan, columns.pop("p"))
     z = columns.pop("z")
     responder, q = responders(p, z)
+    if settings.responder != RESPONDERS[0]:
+        responder = np.where(near, np.nan, columns[f"detected_{settings.responder}"])
     odd, even = (np.where(near, np.nan, np.array(half)) for half in zip(*rows.halves, strict=True))
     return RecordingCcep(
         planned,

@@ -29,6 +29,8 @@ DETECTORS = {
     "er-detect": "bids_ai.ccep.detectors.er_detect",
 }
 """Name -> module that defines DETECTOR; imported when asked for."""
+RESPONDERS = ("pseudo-onset", *DETECTORS)
+"""What may decide whether a channel responds: the calibrated test, or a published rule."""
 
 
 def get_family(name: str) -> Family:

@@ -155,10 +155,19 @@ def _stages(args: argparse.Namespace) -> list[str]:
 
 
 def _without_modalities(index: Index, args: argparse.Namespace) -> Index:
-    """Leave out the recordings of a modality whose preprocessing is to be skipped: nothing can be made of them."""
+    """Leave out the recordings of a modality whose preprocessing is to be skipped: nothing can be made of them.
+
+    A command that works on some modalities alone names them.
+    """
     left_out = set(stages_of(" ".join(args.skip))) if args.skip else set()
-    gone = {entry.series for entry in index.recordings if entry.modality in left_out}
-    return index.without(gone, set()) if gone else index
+    only = getattr(args, "modalities", None)
+    gone = {
+        entry.series
+        for entry in index.recordings
+        if entry.modality in left_out or (only and entry.modality not in only)
+    }
+    images = {entry.images for entry in index.diffusions} if only else set()
+    return index.without(gone, images) if gone or images else index
 
 
 def _fitting_stages(config: Config, args: argparse.Namespace) -> Config:

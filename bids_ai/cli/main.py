@@ -15,13 +15,13 @@ from bids_ai.errors import BidsAiError, UsageError
 COMMANDS = {
     "run": "from a BIDS dataset to connectivity, a surrogate brain, effective connectivity and a report",
     "index": "write the index and the resolved configuration, for calling snakemake by hand",
+    "ccep": "responses to single-pulse stimulation of SEEG and ECoG recordings, and nothing else",
     "ec": "effective connectivity of tables of signals, without a BIDS dataset",
     "simulate": "write a BIDS dataset of virtual subjects whose connectivity is known",
     "stage": "run one stage of the workflow (the workflow calls this)",
 }
 NOT_YET = {
     "fetch": "Fetching atlases and templates",
-    "ccep": "Responses to electrical stimulation",
 }
 
 EPILOG = """exit codes:

@@ -78,7 +78,7 @@ def add_settings(parser: argparse.ArgumentParser) -> None:
         "instead of being placed by their coordinates alone",
     )
     group.add_argument("--min-coverage", type=float, metavar="FRACTION", help="below it a region is n/a")
-    group.add_argument("--model", help="surrogate family (ridge-var), or auto: the best by held-out prediction")
+    group.add_argument("--model", help="surrogate family, or auto (default): the best by held-out prediction")
     group.add_argument(
         "--stages", nargs="+", default=[], metavar="STAGE", help=f"only up to these: {', '.join(STAGES)} (default: all)"
     )
@@ -120,10 +120,10 @@ def selection(args: argparse.Namespace) -> Selection:
             raise UsageError(
                 f'--bids-filter-file {args.bids_filter_file} must look like {{"bold": {{"acquisition": "mb"}}}}.'
             )
-        unknown = sorted(set(filters) - {"t1w", "bold", "dwi", "fmap"})
+        unknown = sorted(set(filters) - {"t1w", "bold", "dwi", "eeg", "ieeg", "fmap"})
         if unknown:
             raise UsageError(
-                f"--bids-filter-file: unknown kind {', '.join(unknown)}; known are t1w, bold, dwi and fmap."
+                f"--bids-filter-file: unknown kind {', '.join(unknown)}; known are t1w, bold, dwi, eeg, ieeg and fmap."
             )
     return Selection(
         participants=[strip_prefix(label, "sub") for label in args.participant_label],
@@ -149,6 +149,7 @@ def configuration(args: argparse.Namespace) -> Config:
         ("parcellation", "template"): args.atlas_template,
         ("parcellation", "min_coverage"): args.min_coverage,
         ("surrogate", "model"): args.model,
+        ("ccep", "responder"): getattr(args, "preset", None),
         ("random_seed",): args.random_seed,
         ("device",): args.device,
         ("sloppy",): args.sloppy or None,

@@ -19,8 +19,9 @@ from bids_ai.errors import UsageError
 from bids_ai.stages.records import Failure, failures, unfitted
 
 _DESCRIPTION = """
-Takes the T1w, BOLD and DWI of every subject to region series, structural and functional connectivity, a fitted
-surrogate brain, effective connectivity, and a report sub-XX.html. Arguments after -- go to Snakemake as they are.
+Takes the T1w, DWI, BOLD, EEG and SEEG/ECoG of every subject to region series, structural and functional connectivity,
+a fitted surrogate brain, effective connectivity, responses to stimulation, and a report sub-XX.html. Arguments after --
+go to Snakemake as they are.
 
   bids-ai run DATA OUT participant
   bids-ai run DATA OUT participant --participant-label 01 --atlases schaefer.nii.gz --atlas-space MNI152NLin2009cAsym
@@ -40,6 +41,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     options.add_selection(parser)
     options.add_settings(parser)
+    add_running(parser)
+
+
+def add_running(parser: argparse.ArgumentParser) -> None:
+    """How the workflow is run."""
     group = parser.add_argument_group("how to run")
     cores = os.cpu_count() or 1
     group.add_argument(

@@ -73,6 +73,7 @@ def _settings(context: Context, entry: Recording) -> CcepSettings:
         min_pulses=own.min_pulses,
         every_current=own.every_current,
         n_draws=own.n_draws,
+        responder=own.responder,
         seed=[context.config.random_seed, *Path(entry.item).name.encode()],
     )
 
@@ -243,7 +244,10 @@ def _describe(context: Context, entry: Recording, signal: Path, settings: CcepSe
         "distance": {"Description": "From the channel to the nearer stimulated contact", "Units": "mm"},
         "n_pulses": {"Description": "Trials that were averaged"},
         "excluded": {"Description": f"Within {settings.exclusion_mm:g} mm of a stimulated contact: volume conduction"},
-        "responder": {"Description": "1: q below .05 and |z| of 3 or more, 0: not, n/a: excluded or no data"},
+        "responder": {
+            "Description": "1: responds, 0: not, n/a: excluded or no data",
+            "Rule": "q below .05 and |z| of 3 or more" if settings.responder == "pseudo-onset" else settings.responder,
+        },
         "p": {
             "Description": "Of no response within 11 to 500 ms, against averages at pseudo-onsets of the same channel"
         },

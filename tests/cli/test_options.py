@@ -110,7 +110,7 @@ def test_options_of_later_versions_say_so(run_cli, tmp_path, option, values):
     assert f"{option}: {options.NOT_YET[option]} is not there yet" in answer.err
 
 
-@pytest.mark.parametrize("command", ["fetch", "ccep"])
+@pytest.mark.parametrize("command", ["fetch"])
 def test_commands_of_later_versions_say_so(run_cli, command):
     answer = run_cli(command, "x", "--whatever")
     assert answer.code == 2
@@ -142,7 +142,7 @@ def test_a_call_that_is_none_is_refused(run_cli, arguments, words):
         ("{", "cannot be read as JSON"),
         ("[]", 'must look like {"bold":'),
         ('{"bold": "rest"}', 'must look like {"bold":'),
-        ('{"flair": {}}', "unknown kind flair; known are t1w, bold, dwi and fmap"),
+        ('{"flair": {}}', "unknown kind flair; known are t1w, bold, dwi, eeg, ieeg and fmap"),
     ],
 )
 def test_a_filter_file_that_is_none_is_refused(tmp_path, content, words):
