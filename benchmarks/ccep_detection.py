@@ -255,7 +255,17 @@ def real(folder: Path) -> None:
 
 def patient(seeds: list[int]) -> None:
     """Virtual patients: are true responses found, and when is the N1."""
-    columns = ["true of cells", "AUROC", "AUROC of distance", "found", "false", "N1 error ms", "ceiling", "true r"]
+    columns = [
+        "true of cells",
+        "AUROC",
+        "AUROC true, false",
+        "AUROC of distance",
+        "found",
+        "false",
+        "N1 error ms",
+        "ceiling",
+        "true r",
+    ]
     row("patient", *columns, *DETECTORS)
     for seed in seeds:
         with tempfile.TemporaryDirectory() as folder:
@@ -291,6 +301,7 @@ def one_patient(root: Path, seed: int) -> list[Any]:
     responder, _ = responders(p, values["z"])
     known = np.isfinite(responder)
     true = rms >= TRUE_UV
+    clear = known & (true | (rms < 1.0))
     latency = 1e3 * truth["latency"][order]
     timed = known & true & (responder == 1) & (latency > 11.0)
     error = np.nanmedian(np.abs(values["n1_latency_ms"] - latency)[timed])
@@ -299,6 +310,7 @@ def one_patient(root: Path, seed: int) -> list[Any]:
     return [
         f"{(true & known).sum()} of {known.sum()}",
         roc_auc_score(true[known], values["statistic"][known]),
+        roc_auc_score(true[clear], values["statistic"][clear]),
         roc_auc_score(true[known], -distance[known]),
         f"{responder[known & true].mean():.3f}",
         f"{responder[known & (rms < 1.0)].mean():.3f} of {(known & (rms < 1.0)).sum()}",
