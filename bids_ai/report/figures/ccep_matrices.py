@@ -36,6 +36,8 @@ _MAX_COLUMNS, _MAX_ROWS = 64, 60
 _CELLS_IN, _ROW_IN, _HIGHEST_IN = 8.0, 0.19, 9.5
 #: Pixels of the embedded picture, at least: viewers that smooth small pictures must not blur the cells.
 _PIXELS = (800, 1200)
+#: Scales that begin at the least value span this and 100 less this percentile.
+_LATENCY_PERCENTILE = 95.0
 #: Colour of cells without a response, where a quantity is of responses only.
 _SILENT = "#ffffff"
 
@@ -43,7 +45,7 @@ _SILENT = "#ffffff"
 class Kind(NamedTuple):
     """A quantity: title, label with unit, and how its scale runs.
 
-    `signed`: white at zero where any value is negative. `from_least`: the scale begins at the least value, not at zero.
+    `signed`: white at zero where any value is negative. `from_least`: the scale begins near the least value, not at zero.
     """
 
     title: str
@@ -236,9 +238,11 @@ def _scale(values: Array, kind: Kind) -> tuple[ScalarMappable, str]:
     finite = values[np.isfinite(values)]
     if not finite.size:
         finite = np.array([0.0, 1.0])
-    top = kind.limit or float(np.percentile(np.abs(finite), SCALE_PERCENTILE)) or 1.0
+    # Few late peaks must not make all others one colour.
+    percentile = _LATENCY_PERCENTILE if kind.from_least else SCALE_PERCENTILE
+    top = kind.limit or float(np.percentile(np.abs(finite), percentile)) or 1.0
     diverging = kind.signed and bool((finite < 0).any())
-    bottom = -top if diverging else float(np.percentile(finite, 100 - SCALE_PERCENTILE)) if kind.from_least else 0.0
+    bottom = -top if diverging else float(np.percentile(finite, 100 - percentile)) if kind.from_least else 0.0
     if bottom >= top:
         bottom = 0.0
     above, below = bool((finite > top).any()), bool((finite < bottom).any())
