@@ -45,7 +45,7 @@ _SILENT = "#ffffff"
 class Kind(NamedTuple):
     """A quantity: title, label with unit, and how its scale runs.
 
-    `signed`: white at zero where any value is negative. `from_least`: the scale begins near the least value, not at zero.
+    `signed`: white at zero where any value is negative. `from_least`: the scale begins near the least value.
     """
 
     title: str
