@@ -240,8 +240,8 @@ def notes_on(inputs: DwiInputs, table: GradientTable) -> Notes:
     if inputs.phase_encoding is None:
         notes.warnings.append(
             "PhaseEncodingDirection is not known: neither susceptibility distortion nor eddy currents were corrected. "
-            "Near the sinuses and ear canals the images may lie several millimetres off the T1w, and tracts there end "
-            "in the wrong place. Add it to the sidecar."
+            "Near the sinuses and ear canals the images may lie several millimetres off the anatomy, and tracts end "
+            "in the wrong place there. Add it to the sidecar."
         )
     elif why := reverse_usable(inputs):
         text = f"Susceptibility distortion: {why}"
