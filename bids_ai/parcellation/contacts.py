@@ -11,7 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from bids_ai.errors import InputError
-from bids_ai.parcellation.names import listed, name_key
+from bids_ai.parcellation.names import listed, name_key, side_of_name
 
 Array = NDArray[np.floating]
 
@@ -159,7 +159,11 @@ def contacts_without_regions(names: Sequence[str], reason: str) -> ContactRegion
 
 
 def regions_from_labels(
-    names: Sequence[str], supplied: Sequence[str | None], nodes: pd.DataFrame | None = None
+    names: Sequence[str],
+    supplied: Sequence[str | None],
+    nodes: pd.DataFrame | None = None,
+    *,
+    hemispheres: Sequence[str | None] | None = None,
 ) -> ContactRegions:
     """Take the regions that a dataset supplies (such as the column ``Destrieux_label_text``).
 
@@ -171,6 +175,9 @@ def regions_from_labels(
     nodes : pandas.DataFrame, optional
         Node table to bring them to, by names and their aliases or by labels; by default every supplied label is a
         region, in alphabetical order.
+    hemispheres : sequence of str or None, optional
+        ``L`` or ``R``, for labels that name no side: those of ds004080 are the same on both, and become ``lh_`` or
+        ``rh_`` and the label.
 
     Returns
     -------
@@ -180,8 +187,11 @@ def regions_from_labels(
     Raises
     ------
     InputError
-        If not one of the labels is in the node table.
+        If not one of the labels is in the node table, or labels are numbers of which nobody can tell what they count:
+        41 is white matter in FreeSurfer's volumes, and a sulcus in the list of Destrieux's regions.
     """
+    _check_numbers(supplied, nodes)
+    supplied = _with_side(supplied, hemispheres or [None] * len(supplied))
     labels = [None if label is None or tissue_of_label(label) in (WHITE, OUT) else label.strip() for label in supplied]
     if nodes is None:
         regions = tuple(sorted({label for label in labels if label}))
@@ -282,6 +292,26 @@ def tissue_of_label(label: str) -> str:
         return WHITE
     nowhere = ("unknown", "n/a", "none", "csf", "medial_wall", "ventricle", "inf_lat_vent", "outside", "vessel")
     return OUT if not text or any(word in text for word in nowhere) else GREY
+
+
+def _check_numbers(supplied: Sequence[str | None], nodes: pd.DataFrame | None) -> None:
+    numbers = [int(label) for label in supplied if label and label.strip().isdigit()]
+    # FreeSurfer's cortical labels are above 1000, positions in a list of regions are not.
+    if numbers and max(numbers) < 1000 and nodes is None:
+        raise InputError(
+            f"The supplied labels are numbers from {min(numbers)} to {max(numbers)}, which may be FreeSurfer's or "
+            "positions in a list of regions. Use the column with names (such as Destrieux_label_text)."
+        )
+
+
+def _with_side(supplied: Sequence[str | None], hemispheres: Sequence[str | None]) -> list[str | None]:
+    sides = {"L": "lh_", "R": "rh_"}
+    return [
+        f"{sides[side.upper()]}{label.strip()}"
+        if label and side and side.upper() in sides and not label.strip().isdigit() and side_of_name(label) is None
+        else label
+        for label, side in zip(supplied, hemispheres, strict=True)
+    ]
 
 
 def _columns(volume: NDArray[np.integer], index: NDArray[np.integer]) -> NDArray[np.integer]:

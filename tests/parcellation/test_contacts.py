@@ -127,6 +127,40 @@ def test_supplied_labels_in_an_atlas():
         regions_from_labels(["a"], ["lh_insula"], nodes)
 
 
+def test_labels_without_a_side_get_that_of_the_contact():
+    supplied = ["G_cuneus", "G_cuneus", "rh_S_central", "G_cuneus", "12106"]
+    found = regions_from_labels(list("abcde"), supplied, hemispheres=["L", "R", "L", None, "R"])
+    assert found.nearest_names() == ["lh_G_cuneus", "rh_G_cuneus", "rh_S_central", "G_cuneus", "12106"]
+
+
+def test_numbers_that_may_mean_two_things_are_refused():
+    with pytest.raises(InputError, match=r"numbers from 26 to 41, .* Use the column with names"):
+        regions_from_labels(["a", "b"], ["26", "41"])
+    found = regions_from_labels(["a", "b"], ["12106", "41"])  # FreeSurfer's: 41 is white matter
+    assert found.nearest_names() == ["12106", None]
+
+
+@pytest.mark.real
+def test_supplied_labels_of_real_patients(test_data):
+    from bids_ai.bids.electrophysiology.electrodes import read_electrodes
+
+    folder = test_data / "ccep-bids-sidecars"
+    if not folder.is_dir():
+        pytest.skip("needs real data: ccep-bids-sidecars is not in the folder that BIDS_AI_TEST_DATA names")
+    paths = sorted(folder.glob("ds*/sub-*/**/*_electrodes.tsv"))
+    assert len(paths) == 4
+    for path in paths:
+        table = read_electrodes(path)
+        text, sides = table.column("Destrieux_label_text"), table.column("hemisphere")
+        found = regions_from_labels(table.names, text, hemispheres=sides)
+        grey = [name for name, label in zip(table.names, text, strict=True) if label and "White_Matter" not in label]
+        assert found.level == "region"
+        assert 0.9 * len(grey) <= (found.nearest >= 0).sum() <= len(grey)
+        cortical = [name for name in found.regions if "_G_" in name or "_S_" in name]
+        assert cortical
+        assert all(name.startswith(("lh_", "rh_")) for name in cortical)
+
+
 # ---- frames
 
 
