@@ -39,7 +39,7 @@ def test_blinks_go_and_alpha_stays(cleaned):
     assert left < 0.1 * planted
     alpha, found = band(cortex, 8.0, 13.0), band(outputs.raw.get_data().T * 1e6, 8.0, 13.0)
     gain = (alpha * found).sum() / (alpha**2).sum()
-    # The benchmark on virtual heads keeps 98 %; a minute of 31 channels parts the eyes from the rest a little less well.
+    # Virtual heads keep 98 %; a minute of 31 channels parts the eyes from the rest a little less well.
     assert 0.92 < gain**2 < 1.05
 
 
