@@ -54,6 +54,8 @@ class Frame:
     description : str or None
     intended_for : tuple of str
         Images that the positions were marked in.
+    landmarks_mm : tuple of (str, (float, float, float))
+        ``nasion``, ``lpa`` and ``rpa`` where all are given in the same frame.
     """
 
     label: str = "unknown"
@@ -61,6 +63,7 @@ class Frame:
     mm: float = 1.0
     description: str | None = None
     intended_for: tuple[str, ...] = ()
+    landmarks_mm: tuple[tuple[str, tuple[float, float, float]], ...] = ()
 
     @property
     def mne(self) -> str:
@@ -133,9 +136,9 @@ def read_frame(
         text = f"Positions are in {label} (MNI305), which is some millimetres off MNI152: they are not mixed up."
         findings.append(Finding("mni305", text, len(positions), severity="note"))
     description = content.get(f"{prefix}CoordinateSystemDescription")
-    return Frame(
-        label, kind, mm, str(description) if description else None, _listed(content.get("IntendedFor"))
-    ), findings
+    text = str(description) if description else None
+    frame = Frame(label, kind, mm, text, _listed(content.get("IntendedFor")), _landmarks(content, label, mm))
+    return frame, findings
 
 
 def readme_spaces(root: Path) -> tuple[str, ...]:
@@ -171,6 +174,22 @@ def _content(path: Path | None) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise InputError(f"{path} should hold a JSON object, got {type(content).__name__}.")
     return content
+
+
+def _landmarks(content: dict[str, Any], label: str, mm: float) -> tuple[tuple[str, tuple[float, float, float]], ...]:
+    """Nasion and preauricular points, where all three are in the frame of the electrodes."""
+    given = content.get("AnatomicalLandmarkCoordinates")
+    if not isinstance(given, dict) or content.get("AnatomicalLandmarkCoordinateSystem", label) != label:
+        return ()
+    scale = unit_scale(content.get("AnatomicalLandmarkCoordinateUnits"), "m")
+    factor = scale * 1e3 if scale else mm
+    names = {"NAS": "nasion", "NASION": "nasion", "LPA": "lpa", "RPA": "rpa"}
+    found: dict[str, tuple[float, float, float]] = {}
+    for key, value in given.items():
+        name = names.get(str(key).upper())
+        if name and isinstance(value, list) and len(value) == 3 and all(isinstance(x, int | float) for x in value):
+            found[name] = (value[0] * factor, value[1] * factor, value[2] * factor)
+    return tuple(found.items()) if len(found) == 3 else ()
 
 
 def _listed(value: Any) -> tuple[str, ...]:

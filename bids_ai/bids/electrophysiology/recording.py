@@ -178,12 +178,17 @@ def _describe(raw: mne.io.BaseRaw, rows: list[Channel], electrodes: ElectrodeTab
         text = "There is no electrodes.tsv: analyses stay at the level of channels."
         return [Finding("no-electrodes", text, len(placed), severity="note")]
     _, findings = electrodes.rows_of(placed)
-    if electrodes.frame.kind == "unknown":
+    frame = electrodes.frame
+    if frame.kind == "unknown":
         return findings  # MNE would take them for places in the head
+    landmarks = {name: np.array(point) / 1e3 for name, point in frame.landmarks_mm if frame.kind == "sensor"}
+    if frame.mne == "ctf_head" and not landmarks:
+        text = f"Positions are in {frame.label}, without nasion and ears to turn them by; they are not given to MNE."
+        return [*findings, Finding("no-landmarks", text, len(placed))]
     places = electrodes.positions_of(placed) / 1e3
     positions = {name: place for name, place in zip(placed, places, strict=True) if np.isfinite(place).all()}
     if positions:
-        montage = mne.channels.make_dig_montage(positions, coord_frame=electrodes.frame.mne)
+        montage = mne.channels.make_dig_montage(positions, coord_frame=frame.mne, **landmarks)
         raw.set_montage(montage, on_missing="ignore", verbose="error")
     return findings
 

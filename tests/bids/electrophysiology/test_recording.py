@@ -153,6 +153,25 @@ def test_positions_in_an_unknown_frame_are_not_given_to_mne(dataset):
     np.testing.assert_allclose(places["ch_pos"]["Cz"], [0, 0, 0.09], atol=1e-6)
 
 
+def test_a_frame_of_the_head_is_turned_by_its_landmarks(dataset):
+    """CTF: x to the nose, y to the left, so that the vertex stays and the right ear lies at -y."""
+    path = dataset()
+    places = "name\tx\ty\tz\nFp1\t80\t30\t20\nFp2\t80\t-30\t20\nCz\t0\t0\t90\n"
+    path.with_name("sub-01_electrodes.tsv").write_text(places)
+    content = {"EEGCoordinateUnits": "mm", "EEGCoordinateSystem": "CTF"}
+    system = path.with_name("sub-01_coordsystem.json")
+    system.write_text(json.dumps(content))
+    recording = open_recording(path)
+    assert recording.raw.get_montage() is None
+    assert "no-landmarks" in codes(recording)
+    landmarks = {"NAS": [0.1, 0, 0], "LPA": [0, 0.075, 0], "RPA": [0, -0.075, 0]}
+    content |= {"AnatomicalLandmarkCoordinates": landmarks, "AnatomicalLandmarkCoordinateUnits": "m"}
+    system.write_text(json.dumps(content | {"AnatomicalLandmarkCoordinateSystem": "CTF"}))
+    places = open_recording(path).raw.get_montage().get_positions()
+    assert places["coord_frame"] == "head"
+    np.testing.assert_allclose(places["ch_pos"]["Fp2"], [0.03, 0.08, 0.02], atol=1e-6)
+
+
 # ---- file and tables disagree
 
 
