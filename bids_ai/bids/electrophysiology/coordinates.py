@@ -136,8 +136,8 @@ def read_frame(
         text = f"Positions are in {label} (MNI305), which is some millimetres off MNI152: they are not mixed up."
         findings.append(Finding("mni305", text, len(positions), severity="note"))
     description = content.get(f"{prefix}CoordinateSystemDescription")
-    text = str(description) if description else None
-    frame = Frame(label, kind, mm, text, _listed(content.get("IntendedFor")), _landmarks(content, label, mm))
+    told = str(description) if description else None
+    frame = Frame(label, kind, mm, told, _listed(content.get("IntendedFor")), _landmarks(content, label, mm))
     return frame, findings
 
 
