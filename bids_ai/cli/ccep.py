@@ -11,7 +11,8 @@ from bids_ai.errors import UsageError
 _DESCRIPTION = """
 Reads the intracranial recordings of every subject that have single-pulse stimulation (rows 'electrical_stimulation' in
 events.tsv), and writes for each stimulated pair and channel whether it responds, how and when, the mean responses, and
-a report sub-XX.html. A T1w is used where there is one, to put contacts into regions; BOLD, DWI and EEG are not looked at.
+a report sub-XX.html. A T1w is used where there is one, to put contacts into regions; BOLD, DWI and EEG are not looked
+at.
 
   bids-ai ccep DATA OUT
   bids-ai ccep DATA OUT --participant-label 01 02 --preset umcu-n1

@@ -72,6 +72,69 @@ def test_dwi_of_some_subjects(planned, make_dataset, small_atlas):
     assert "dwi_preprocess" not in planned(data, "--skip", "dwi", "sc")
 
 
+def signal_files(label: str, kind: str, task: str, *, space: str = "ScanRAS", pulses: int = 0) -> dict[str, object]:
+    """An EEG or iEEG recording that is planned, not read."""
+    stem = f"sub-{label}/{kind}/sub-{label}_task-{task}"
+    prefix = "EEG" if kind == "eeg" else "iEEG"
+    frame = {f"{prefix}CoordinateSystem": "CapTrak" if kind == "eeg" else space, f"{prefix}CoordinateUnits": "mm"}
+    rows = ["onset\tduration\ttrial_type\telectrical_stimulation_site"]
+    rows += [f"{5 * n}\t0.001\telectrical_stimulation\tA1-A2" for n in range(pulses)] or ["1\t1\teyes\tn/a"]
+    return {
+        f"{stem}_{kind}.vhdr": "Brain Vision Data Exchange Header File Version 1.0",
+        f"{stem}_{kind}.json": {"TaskName": task, "SamplingFrequency": 512, "PowerLineFrequency": 50},
+        f"{stem}_channels.tsv": f"name\ttype\tunits\nA1\t{'EEG' if kind == 'eeg' else 'SEEG'}\tuV\n",
+        f"{stem}_events.tsv": "\n".join(rows),
+        f"sub-{label}/{kind}/sub-{label}_electrodes.tsv": "name\tx\ty\tz\nA1\t20\t30\t40\n",
+        f"sub-{label}/{kind}/sub-{label}_coordsystem.json": frame,
+    }
+
+
+def electric(*, eeg: int = 0, ieeg: int = 0, stimulated: int = 0, located: int = 0, anat: int = 0) -> dict[str, int]:
+    """Jobs by rule of a dataset without images but T1w, one atlas; of each modality one batch."""
+    series = eeg + located
+    counts = {
+        "anat_preprocess": anat,
+        "atlas": 1 if series else 0,
+        "eeg_preprocess": eeg,
+        "ieeg_preprocess": ieeg,
+        "ephys_timeseries": series,
+        "functional_connectivity": series,
+        "spectral_connectivity": series,
+        "surrogate_fit": bool(eeg) + bool(located),
+        "surrogate": series,
+        "effective_connectivity": series,
+        "ccep_features": stimulated,
+    }
+    return {rule: int(count) for rule, count in counts.items() if count}
+
+
+@workflow
+def test_eeg_and_seeg_of_some_subjects(planned, make_dataset):
+    """EEG alone; SEEG with T1w, at rest and stimulated; SEEG whose frame is not known: channels are all it has."""
+    t1w = {"sub-02/anat/sub-02_T1w.nii.gz": (8, 8, 8)}
+    seeg = signal_files("02", "ieeg", "rest") | signal_files("02", "ieeg", "spes", pulses=8)
+    lost = signal_files("03", "ieeg", "spes", space="Other", pulses=8)
+    data = make_dataset(signal_files("01", "eeg", "rest") | t1w | seeg | lost)
+    # A task label does not make a recording one of stimulation.
+    expected = electric(eeg=1, ieeg=3, stimulated=2, located=2, anat=1) | {"ccep_regions": 1}
+    assert planned(data) == expected
+    only = electric(ieeg=2, stimulated=2, anat=1) | {"ccep_regions": 1, "atlas": 1}
+    assert planned(data, "--stages", "ccep") == only
+    assert planned(data, "--skip", "ieeg") == electric(eeg=1, anat=1)
+    assert planned(data, "--skip", "eeg", "ieeg") == {"anat_preprocess": 1}
+
+
+@workflow
+def test_the_command_of_stimulation_looks_at_nothing_else(make_dataset, tmp_path, shared_work):
+    seeg = signal_files("01", "ieeg", "rest") | signal_files("01", "ieeg", "spes", space="Other", pulses=8)
+    data = make_dataset(subject_files("01") | seeg)
+    answer = call_bids_ai("ccep", data, tmp_path / "out", "-w", shared_work, *QUICK, "--preset", "crp", "--dry-run")
+    assert answer.code == 0, answer.text
+    assert job_counts(answer) == {"ieeg_preprocess": 1, "ccep_features": 1}
+    assert "iEEG with stimulation" in answer.text
+    assert "BOLD" not in answer.text
+
+
 @workflow
 def test_series_of_another_tool_need_no_anatomy(planned, tmp_path):
     files = {"dataset_description.json": {"Name": "XCP-D", "BIDSVersion": "1.4.0"}}
@@ -185,7 +248,8 @@ def plan(indexed) -> Plan:
 
 def test_targets_by_stage(plan):
     counts = {stage: len(plan.targets(stage)) for stage in STAGES}
-    assert counts == {"anat": 2, "dwi": 0, "sc": 0, "func": 4, "timeseries": 4, "fc": 4, "surrogate": 6, "ec": 6}
+    none = dict.fromkeys(("dwi", "sc", "eeg", "ieeg", "ccep"), 0)
+    assert counts == none | {"anat": 2, "func": 4, "timeseries": 4, "fc": 4, "surrogate": 6, "ec": 6}
     assert len(plan.targets()) == 26
     assert plan.targets("fc,anat") == plan.targets("anat") + plan.targets("fc")
     assert plan.targets("anat")[0].endswith(
