@@ -124,7 +124,10 @@ def _left_out(inputs: DwiInputs, figures: dict[str, Any]) -> list[str]:
     elif not denoising["unringing"]:
         said.append("Gibbs ringing was not removed: only MRtrix3 does it here, since dipy takes 30 times as long")
     if inputs.phase_encoding is None:
-        said.append("Eddy currents were not estimated: they act along the phase encoding, which is not known")
+        said.append(
+            "Eddy currents were not estimated: they act along the phase encoding, which is not known. What they "
+            "move is taken for motion"
+        )
     return said
 
 

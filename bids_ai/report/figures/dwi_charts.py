@@ -71,6 +71,7 @@ def plot_gradients(bvals: ArrayLike, directions: ArrayLike, shells: Sequence[Arr
         label = f"b {bvals[shell].mean():.0f}: {len(shell)}"
         order.plot(shell, bvals[shell], "o", ms=4.5, color=colour, label=label if number < 8 else None)
     order.set_xlabel("Volume")
+    _count_whole(order)
     order.set_ylabel("b-value (s/mm²)")
     order.set_ylim(bottom=-0.03 * max(bvals.max(), 1), top=1.22 * max(bvals.max(), 1))
     order.legend(ncols=4, loc="upper left", handletextpad=0.2, columnspacing=1.2)
@@ -123,7 +124,7 @@ def plot_dwi_motion(
     for axis, colour in zip("xyz", (BLUE, VERMILLION, CATEGORIES[2]), strict=True):
         panels[0].plot(volumes, confounds[f"trans_{axis}"], color=colour, lw=1.2, label=axis)
         panels[1].plot(volumes, np.rad2deg(confounds[f"rot_{axis}"]), color=colour, lw=1.2)
-    panels[0].legend(ncols=3, loc="upper right")
+    panels[0].legend(ncols=3, loc="lower right", bbox_to_anchor=(1, 1), borderaxespad=0)  # beside no line
     panels[0].set_ylabel("Translation\n(mm)")
     panels[1].set_ylabel("Rotation\n(degrees)")
     displacement = confounds["framewise_displacement"].to_numpy(float)
@@ -137,8 +138,16 @@ def plot_dwi_motion(
         panels[3].set_xlabel("Volume (triangles: b0)")
     else:
         panels[3].set_xlabel("Volume")
+    _count_whole(panels[3])
     figure.align_ylabels(list(panels))
     return save_figure(figure, out)
+
+
+def _count_whole(axes: Axes) -> None:
+    """Mark whole volumes only."""
+    from matplotlib.ticker import MaxNLocator
+
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
 
 
 def _draw_slices(panel: Axes, loss: Array, outlier: Array) -> None:
