@@ -329,7 +329,9 @@ def _draw_contacts(
     good = {name for members in channels.members for name in members}
     table = pd.DataFrame(electrodes.positions_mm, columns=["x", "y", "z"]).assign(name=list(electrodes.names))
     table = table.assign(bad=~table["name"].isin(good), stimulated=table["name"].isin(stimulated))
-    native = electrodes.frame.kind == "native" and entry.anat is not None
+    native = electrodes.frame.kind == "native"
+    if native and entry.anat is None:
+        return  # the outline of another brain would put contacts where they are not
     brain = context.names.path("t1w_mask", anat=entry.anat or "") if native else None
     path = context.names.figure("electrodes_figure", ephys=entry.item)
-    plot_electrodes(table, path, brain=brain if brain and brain.is_file() else None, space=electrodes.frame.label)
+    plot_electrodes(table, path, brain=brain, space=electrodes.frame.label)

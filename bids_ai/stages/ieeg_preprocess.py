@@ -92,10 +92,11 @@ def _draw_pulse(opened: OpenRecording, plan: IeegPlan, pulse: Pulse, path: Path)
     rate = float(opened.raw.info["sfreq"])
     onset = round(pulse.onset_s * rate)
     first, last = max(onset - round(0.05 * rate), 0), min(onset + round(0.15 * rate), opened.raw.n_times)
-    names = [name for name in plan.contacts if name not in (pulse.first, pulse.second)]
+    names = list(plan.contacts)
     before = opened.raw.get_data(picks=names, start=first, stop=last).T
     blanking = next(step for step in plan.steps if isinstance(step, Blanking))
     times = (np.arange(first, last) - onset) / rate
-    title = f"Pulse at {pulse.first} and {pulse.second}"
+    title, stimulated = f"Pulse at {pulse.first} and {pulse.second}", (pulse.first, pulse.second)
     after = blanking(before, first)
-    plot_blanking(times, before.T, after.T, names, path, blank_s=(-BEFORE_S, AFTER_S), title=title)
+    blank_s = (-BEFORE_S, AFTER_S)
+    plot_blanking(times, before.T, after.T, names, path, blank_s=blank_s, stimulated=stimulated, title=title)

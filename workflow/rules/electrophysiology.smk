@@ -75,6 +75,7 @@ rule ccep_features:
     input:
         ieeg=plan.name("ieeg"),
         signal=plan.signal,
+        anat=plan.anat_of_ieeg,
     output:
         sites=plan.name("ccep_sites"),
         features=plan.name("ccep_features"),
