@@ -97,7 +97,10 @@ class Truth:
         lengths = values("sc_length")
         known = (self.bundles > 0) & np.isfinite(lengths)
         found["length_r"] = float(np.corrcoef(lengths[known], self.lengths[known])[0, 1])
+        found["length_bias_mm"] = float(np.median(lengths[known] - self.lengths[known]))
         found |= {"bundles": int((self.bundles > 0).sum()), "bundles_found": int(known.sum())}
+        false = np.nan_to_num(values("sc_count"))[self.bundles == 0]
+        found |= {"pairs_without_bundle": len(false), "false": int((false > 0).sum())}
         meta = read_json(sidecar(path("sc_weight")))
         found |= {"streamlines": meta["NumberOfStreamlines"], "density": meta["Density"]}
         found |= {"assigned": meta["ShareAssigned"], "split_half_r": meta["SplitHalfCorrelation"]}
