@@ -15,6 +15,7 @@ from __future__ import annotations
 import argparse
 import json
 import resource
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -261,6 +262,7 @@ def tracking(arguments: argparse.Namespace) -> dict[str, Any]:
             "cpu_s": round(processor_s() - processor, 1),
             "peak_gb": round(peak_gb(), 2),
         }
+        print(f"{name}: {steps[name]}", file=sys.stderr, flush=True)
 
     gradients, affine, maps = made["gradients"], made["affine"], made["maps"]
     with step("orientations"):
