@@ -26,6 +26,9 @@ _FILTER_PERIODS = 3.3
 #: An average over fewer electrodes is no neutral reference (Junghoefer et al. 1999, doi:10.1016/S1388-2457(99)00044-9):
 #: the recording keeps its own. Nor do fewer good ones predict a bad one.
 LEAST_REFERENCE, LEAST_INTERPOLATION = 8, 8
+#: The criteria compare channels with each other. When they condemn more than this share, they say something of the
+#: recording, not of channels: then only flat and empty ones are marked.
+MOST_BAD = 0.5
 #: A low-pass needs this much room below half of the sampling rate, as a share of it.
 _ROOM = 0.9
 
@@ -230,6 +233,7 @@ def preprocess_eeg(raw: Any, settings: EegSettings | None = None) -> EegOutputs:
 
     if line["method"] == "none" and line["frequency_hz"] is not None:
         left_out.append(f"mains: {line['how_known']}")
+    left_out += [f"comparison of channels: {bad['rule']}"] if bad["rule"].startswith("left out") else []
     left_out += [f"{one['description']}: {one['rule']}" for one in segments if one["rule"].startswith("left out")]
     left_out += [f"ICA: {ica['left_out']}"] if ica["left_out"] else []
     left_out += [
@@ -339,8 +343,12 @@ def _find_bad(fitted: Any, eeg: Any, settings: EegSettings, empty: tuple[str, ..
         places[~has_position(eeg.info)[[eeg.ch_names.index(name) for name in rest]]] = np.nan
         good = good_frames(fitted)
         data = fitted.get_data(picks=rest).T[good if good.any() else slice(None)]
-        found |= bad_channels(data, float(eeg.info["sfreq"]), places, names=rest, seed=settings.seed)
+        judged = bad_channels(data, float(eeg.info["sfreq"]), places, names=rest, seed=settings.seed)
         rule = "PREP: amplitude, high frequencies, correlation, prediction by neighbours"
+        if len(judged) > MOST_BAD * len(rest):
+            rule = f"left out: {len(judged)} of {len(rest)} channels are unlike the others; only flat ones are marked"
+            judged = {name: why for name, why in judged.items() if why[0].startswith(("flat", "no data"))}
+        found |= judged
     for one in (eeg, fitted):
         one.info["bads"] = [name for name in one.ch_names if name in given or name in found]
     bads = list(eeg.info["bads"])
@@ -416,7 +424,9 @@ def _interpolate(eeg: Any, record: BadChannelRecord, settings: EegSettings) -> N
             eeg._data[eeg.ch_names.index(name)] = both.get_data(picks=[name])[0]
     eeg.info["bads"] = unplaced
     record["interpolated"], record["left_bad"] = wanted, unplaced
-    record["interpolation"] = "spherical splines" + ("; not those without position" if unplaced else "")
+    record["interpolation"] = "; ".join(
+        (["spherical splines"] if wanted else []) + (["not those without position"] if unplaced else [])
+    )
 
 
 def _reference(eeg: Any, settings: EegSettings) -> str:

@@ -39,7 +39,8 @@ _RANSAC_SAMPLE = 16
 #: Fewer channels have no spread to stand out from; fewer have no neighbours that predict (half of 16 for a
 #: spherical spline).
 LEAST_CHANNELS, LEAST_RANSAC = 5, 16
-#: In two minutes 1 % is a single second, as a jaw that clenches takes: at least so many windows must be bad.
+#: In two minutes 1 % is a single second, as a jaw that clenches takes: at least so many windows must be bad, and a
+#: recording that has fewer is too short to tell.
 _LEAST_WINDOWS = 5
 #: Order and number of terms of the spherical spline. Perrin et al. 1989, doi:10.1016/0013-4694(89)90180-6.
 _SPLINE_ORDER, _SPLINE_TERMS, _SPLINE_RIDGE = 4, 7, 1e-5
@@ -190,7 +191,7 @@ def _share_uncorrelated(data: Array, sampling_hz: float) -> Array:
         # Not the highest: one channel bridged to a bad one does not acquit it.
         bad += np.nan_to_num(np.nanquantile(alike, 0.98, axis=1)) < CORRELATION
     share = bad / n_windows
-    return np.where((share > MOST_WINDOWS) & (bad >= min(_LEAST_WINDOWS, n_windows)), share, 0.0)
+    return np.where((share > MOST_WINDOWS) & (bad >= _LEAST_WINDOWS), share, 0.0)
 
 
 def unpredicted(data: Array, sampling_hz: float, positions: Array, sound: NDArray[np.bool_], seed: int = 0) -> Array:

@@ -102,6 +102,18 @@ def test_two_seconds():
     assert np.isfinite(outputs.raw.get_data()).all()
 
 
+def test_channels_that_are_all_unlike_are_a_finding_about_the_recording():
+    """An amplifier without a head: nothing to compare with, and nothing is taken away but what is flat."""
+    raw, _, _ = eeg_phantom.recording(seconds=12.0, rate=100.0, with_blinks=False)
+    raw._data = 1e-5 * np.random.default_rng(0).standard_normal(raw._data.shape)
+    raw._data[3] = 0.0
+    quality = preprocess_eeg(raw, EegSettings(ica=False)).quality
+    assert quality["bad_channels"]["found"] == {"AF4": ["flat: constant"]}
+    assert any(
+        "31 channels are unlike the others" in said or "32 channels are unlike" in said for said in quality["left_out"]
+    )
+
+
 def test_names_without_a_place():
     raw, _, _ = eeg_phantom.recording(seconds=12.0, rate=100.0, montage=False)
     raw.rename_channels({name: f"E{number}" for number, name in enumerate(raw.ch_names)})
