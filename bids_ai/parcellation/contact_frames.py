@@ -27,9 +27,6 @@ MNI305_TO_MNI152 = np.array(
     ]
 )
 
-#: Native frames whose coordinates are those of the scanner, as in the header of the subject's image.
-_SCANNER = ("scanras", "t1w", "scanner", "individual")
-
 
 class Way(NamedTuple):
     """How positions get into the frame of an atlas.
@@ -70,8 +67,8 @@ def way_to_atlas(frame: Frame, atlas_space: str, *, transform: Array | None = No
         if matrix.shape != (4, 4) or not np.isfinite(matrix).all() or abs(np.linalg.det(matrix[:3, :3])) < 1e-3:
             raise InputError(f"The transform of contacts must be an invertible 4 x 4 matrix, got shape {matrix.shape}.")
         return Way(matrix, f"Contacts were brought from {frame.label} to {atlas_space} by the transform supplied.")
-    in_subject = atlas_space.lower() in _SCANNER
-    if frame.kind == "native" and in_subject and frame.label.lower() in _SCANNER:
+    in_subject = atlas_space == "T1w"
+    if in_subject and frame.scanner:
         return Way(np.eye(4), f"Contacts ({frame.label}) were looked up in the atlas in the subject's own space.")
     if frame.kind == "template" and not in_subject:
         return _between_templates(frame.label, atlas_space)

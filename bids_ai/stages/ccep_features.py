@@ -329,8 +329,8 @@ def _draw_contacts(
     good = {name for members in channels.members for name in members}
     table = pd.DataFrame(electrodes.positions_mm, columns=["x", "y", "z"]).assign(name=list(electrodes.names))
     table = table.assign(bad=~table["name"].isin(good), stimulated=table["name"].isin(stimulated))
-    native = electrodes.frame.kind == "native"
-    if native and entry.anat is None:
+    native = electrodes.frame.scanner and entry.anat is not None
+    if not native and electrodes.frame.kind != "template":
         return  # the outline of another brain would put contacts where they are not
     brain = context.names.path("t1w_mask", anat=entry.anat or "") if native else None
     path = context.names.figure("electrodes_figure", ephys=entry.item)

@@ -75,11 +75,13 @@ class Channels:
 
 @dataclass(frozen=True)
 class Brain:
-    """An atlas, and grey and white matter, in the frame that electrodes are in.
+    """An atlas, and grey and white matter, where electrodes are looked up.
 
     Attributes
     ----------
     labels : nibabel image
+    space : str
+        ``T1w``, or the atlas's own.
     method : str
         How the atlas came there.
     tissue : tuple of bool arrays and an affine, or None
@@ -87,6 +89,7 @@ class Brain:
     """
 
     labels: Any
+    space: str
     method: str
     tissue: tuple[np.ndarray, np.ndarray, np.ndarray] | None
 
@@ -115,26 +118,23 @@ def regions_of(
     method : str
         How the atlas came to the electrodes.
     """
-    from bids_ai.parcellation.contacts import UNKNOWN, assign_contacts, contacts_without_regions, tissue_of_contacts
+    from bids_ai.parcellation.contact_frames import assign_in_frame
+    from bids_ai.parcellation.contacts import UNKNOWN, contacts_without_regions, tissue_of_contacts
 
-    if channels.electrodes is None or not channels.electrodes.usable:
-        reason = "There are no coordinates." if channels.electrodes is None else f"Coordinates are in {channels.frame}."
-        return contacts_without_regions(names, reason), [UNKNOWN] * len(names), "none"
+    if channels.electrodes is None:
+        return contacts_without_regions(names, "There is no electrodes.tsv."), [UNKNOWN] * len(names), "none"
     brain = _brain(context, entry, atlas, channels.electrodes)
-    nodes = read_nodes(context, atlas)
-    regions = assign_contacts(names, positions_mm, brain.labels, nodes)
+    frame, nodes = channels.electrodes.frame, read_nodes(context, atlas)
+    regions = assign_in_frame(names, positions_mm, frame, brain.labels, nodes, brain.space)
     tissue = tissue_of_contacts(positions_mm, *brain.tissue) if brain.tissue else [UNKNOWN] * len(names)
     return regions, tissue, brain.method
 
 
 def _brain(context: Context, entry: Recording, atlas: str, electrodes: ElectrodeTable) -> Brain:
-    from bids_ai.parcellation.spaces import bring_to_template
-
-    volume, cache = atlas_volume(context, atlas), context.cache_dir
-    if electrodes.frame.kind == "template":
-        labels, method = bring_to_template(volume, None, electrodes.frame.label, grid=volume.image, cache_dir=cache)
-        return Brain(labels, method, None)
-    return _own_brain(context, entry, volume)
+    volume = atlas_volume(context, atlas)
+    if electrodes.frame.scanner and entry.anat is not None:
+        return _own_brain(context, entry, volume)
+    return Brain(volume.image, volume.space, f"{volume.label} in its own space, {volume.space}", None)
 
 
 def _own_brain(context: Context, entry: Recording, volume: Any) -> Brain:
@@ -156,4 +156,4 @@ def _own_brain(context: Context, entry: Recording, volume: Any) -> Brain:
     own = warp_labels(labels, reference, [path("template_to_t1w", anat=anat)])
     grey, white = (np.asarray(nib.load(path(key, anat=anat)).dataobj) > 0.5 for key in ("gm", "wm"))  # type: ignore[attr-defined]
     sentence = f"{method} Then moved to the T1w of the subject, in whose coordinates the contacts are."
-    return Brain(own, sentence, (grey, white, np.asarray(reference.affine)))
+    return Brain(own, "T1w", sentence, (grey, white, np.asarray(reference.affine)))

@@ -19,6 +19,7 @@ from bids_ai.errors import InputError
 Kind = Literal["template", "native", "sensor", "unknown"]
 
 _NATIVE = ("ACPC", "ScanRAS", "individual", "fsnative", "T1w", "scanner")
+_SCANNER = ("scanras", "t1w", "scanner", "individual")
 _SENSOR = ("CapTrak", "CTF", "EEGLAB", "EEGLAB-HJ", "ElektaNeuromag", "4DBti", "KitYokogawa", "ChietiItab")
 _TEMPLATE = re.compile(
     r"^(MNI152\w*|MNI305|MNIColin27|MNIInfant|MNIPediatric\w*|ICBM452\w*|IXI549Space|fsaverage\w*|fsLR|"
@@ -64,6 +65,11 @@ class Frame:
     description: str | None = None
     intended_for: tuple[str, ...] = ()
     landmarks_mm: tuple[tuple[str, tuple[float, float, float]], ...] = ()
+
+    @property
+    def scanner(self) -> bool:
+        """Whether coordinates are those of the header of the subject's own image; ACPC ones are turned against them."""
+        return self.kind == "native" and self.label.lower() in _SCANNER
 
     @property
     def mne(self) -> str:

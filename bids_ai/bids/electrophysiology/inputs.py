@@ -127,7 +127,7 @@ def _located(path: Path, anatomy: Anatomy | None) -> bool:
     electrodes = choose_electrodes(path)
     if electrodes is None or not electrodes.usable:
         return False
-    return electrodes.frame.kind == "template" or anatomy is not None
+    return electrodes.frame.kind == "template" or (electrodes.frame.scanner and anatomy is not None)
 
 
 def _sampling_hz(meta: dict[str, Any], path: Path) -> float:
