@@ -168,4 +168,7 @@ def test_stages_are_words_that_exist(run_cli, tmp_path):
     for option in ("--stages", "--skip"):
         answer = run_cli("run", tmp_path, tmp_path / "out", "participant", option, "anatomy")
         assert answer.code == 2
-        assert "Unknown stage: anatomy. Stages are: anat, dwi, sc, func, eeg, ieeg, ccep, timeseries, fc, surrogate, ec." in answer.err
+        assert (
+            "Unknown stage: anatomy. Stages are: anat, dwi, sc, func, eeg, ieeg, ccep, timeseries, fc, surrogate, ec."
+            in answer.err
+        )
