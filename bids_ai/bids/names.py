@@ -118,7 +118,7 @@ PATTERNS: dict[str, str] = {
     "parcellation": "{series}_{atlas}_dseg.nii.gz",
     "coverage": "{series}_{atlas}_desc-coverage_stats.tsv",
     "timeseries": "{series}_{atlas}_stat-mean_timeseries.tsv",
-    "ephys_timeseries": "{series}_{atlas}_stat-pc1_timeseries.tsv.gz",
+    "ephys_timeseries": "{series}_{atlas}_timeseries.tsv.gz",
     # connectivity
     "pearson": "{series}_{atlas}_stat-pearsoncorrelation_relmat.tsv",
     "partial": "{series}_{atlas}_stat-partialcorrelation_relmat.tsv",
