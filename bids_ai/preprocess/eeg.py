@@ -170,12 +170,15 @@ class EegOutputs:
     quality : EegQuality
     components : pandas.DataFrame
         `eeg_ica.Decomposition.table`; without rows where ICA was left out.
+    maps : array, shape (n_components, n_channels)
+        What a component looks like on the scalp, any unit; NaN for channels that ICA did not see.
     epochs : mne.Epochs, optional
     """
 
     raw: Any
     quality: EegQuality
     components: pd.DataFrame
+    maps: np.ndarray
     epochs: Any = field(default=None)
 
     @property
@@ -223,7 +226,7 @@ def preprocess_eeg(raw: Any, settings: EegSettings | None = None) -> EegOutputs:
     eeg.set_annotations(fitted.annotations, verbose="error")
 
     high_pass = _high_pass(eeg, settings.high_pass_hz)
-    components, ica = _remove_components(fitted, eeg, settings)
+    components, maps, ica = _remove_components(fitted, eeg, settings)
     del fitted
     low_pass = _low_pass(eeg, settings.low_pass_hz)
     _interpolate(eeg, bad, settings)
@@ -259,7 +262,7 @@ def preprocess_eeg(raw: Any, settings: EegSettings | None = None) -> EegOutputs:
         "missing_samples": missing.n_samples,
         "left_out": left_out,
     }
-    return EegOutputs(eeg, quality, components, epochs)
+    return EegOutputs(eeg, quality, components, maps, epochs)
 
 
 @dataclass(frozen=True)
@@ -363,20 +366,24 @@ def _find_bad(fitted: Any, eeg: Any, settings: EegSettings, empty: tuple[str, ..
     }
 
 
-def _remove_components(fitted: Any, eeg: Any, settings: EegSettings) -> tuple[pd.DataFrame, IcaRecord]:
-    """Take the components of artefacts out of `eeg`, in place."""
+def _remove_components(fitted: Any, eeg: Any, settings: EegSettings) -> tuple[pd.DataFrame, np.ndarray, IcaRecord]:
+    """Take the components of artefacts out of `eeg`, in place; gives all components with their maps."""
     why = eeg_ica.why_no_ica(fitted) if settings.ica else "not asked for"
     if why:
         empty = pd.DataFrame(columns=["component", "label", "probability", "explained_variance", "removed"])
-        return empty, {
-            "done": False,
-            "left_out": why,
-            "n_components": 0,
-            "n_removed": {},
-            "explained_variance_removed": 0.0,
-            "converged": None,
-            "note": "",
-        }
+        return (
+            empty,
+            np.empty((0, len(eeg.ch_names))),
+            {
+                "done": False,
+                "left_out": why,
+                "n_components": 0,
+                "n_removed": {},
+                "explained_variance_removed": 0.0,
+                "converged": None,
+                "note": "",
+            },
+        )
     found = eeg_ica.decompose(
         fitted,
         remove=settings.remove,
@@ -391,15 +398,21 @@ def _remove_components(fitted: Any, eeg: Any, settings: EegSettings) -> tuple[pd
         rows = [eeg.ch_names.index(name) for name in good]
         eeg._data -= eeg._data[rows].mean(axis=0)
         found.ica.apply(eeg, verbose="error")
-    return found.table, {
-        "done": True,
-        "left_out": None,
-        "n_components": len(found.table),
-        "n_removed": {str(name): int(count) for name, count in removed["label"].value_counts().items()},
-        "explained_variance_removed": round(float(removed["explained_variance"].sum()), 4),
-        "converged": found.converged,
-        "note": found.note,
-    }
+    maps = np.full((len(found.table), len(eeg.ch_names)), np.nan)
+    maps[:, [eeg.ch_names.index(name) for name in found.ica.ch_names]] = found.ica.get_components().T
+    return (
+        found.table,
+        maps,
+        {
+            "done": True,
+            "left_out": None,
+            "n_components": len(found.table),
+            "n_removed": {str(name): int(count) for name, count in removed["label"].value_counts().items()},
+            "explained_variance_removed": round(float(removed["explained_variance"].sum()), 4),
+            "converged": found.converged,
+            "note": found.note,
+        },
+    )
 
 
 def _interpolate(eeg: Any, record: BadChannelRecord, settings: EegSettings) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 
 #: Spectra are drawn up to here, Hz.
 _HIGHEST_HZ = 100.0
+#: Fewer electrodes make no map of the scalp.
+_LEAST_PLACED = 8
 
 
 def run(context: Context, eeg: str) -> None:
@@ -99,6 +102,7 @@ def _figures(context: Context, entry: Recording, raw: Any, made: EegOutputs, lin
     frequencies, before = welch(np.nan_to_num(raw.get_data(picks=names)), rate, nperseg=length)
     after = welch(made.raw.get_data(), rate, nperseg=length)[1]
     shown = frequencies <= _HIGHEST_HZ
+    _draw_components(made, figure("eeg_components_figure"))
     record = made.quality["bad_channels"]
     bad = np.array([name in record["given"] or name in record["found"] for name in names])
     plot_spectra(
@@ -116,3 +120,14 @@ def _figures(context: Context, entry: Recording, raw: Any, made: EegOutputs, lin
         figure("eeg_bads_figure"),
         interpolated=bool(record["interpolated"]),
     )
+
+
+def _draw_components(made: EegOutputs, path: Path) -> None:
+    from bids_ai.preprocess.eeg_positions import has_position
+    from bids_ai.report.figures.eeg import plot_components
+
+    seen = np.isfinite(made.maps).all(axis=0)
+    placed = has_position(made.raw.info) & seen
+    if len(made.maps) and placed.sum() >= _LEAST_PLACED:
+        places = np.array([channel["loc"][:3] for channel in made.raw.info["chs"]])
+        plot_components(made.maps[:, placed], places[placed], made.components, path)

@@ -39,7 +39,7 @@ def write_sources(context: Context, entry: Recording, atlas: str) -> None:
     write_table(context.names.path("coverage", series=entry.series, atlas=atlas), coverage)
     _power_figure(context, entry, atlas, nodes, made)
     meta = {
-        "Description": "Source series of each region: eLORETA, mean over its dipoles along the outward normal of the cortex",
+        "Description": "Source series of each region: eLORETA, mean over its dipoles along the outward normal",
         "AtlasTransformation": method,
         "HeadModel": made.quality,
         "RegionsWithoutData": [str(name) for name, gone in zip(nodes["name"], lost, strict=True) if gone],
