@@ -113,6 +113,11 @@ PATTERNS: dict[str, str] = {
     "ccep_interval": "{ieeg}_{atlas}_stat-ccepci_relmat.tsv",
     "ccep_amplitude": "{ieeg}_{atlas}_stat-n1amplitude_desc-recorded_relmat.tsv",
     "ccep_latency": "{ieeg}_{atlas}_stat-n1latency_desc-recorded_relmat.tsv",
+    "ccep_group": "{atlas}_stat-ccepprobability_desc-group_relmat.tsv",
+    "ccep_group_count": "{atlas}_stat-ccepcount_desc-group_relmat.tsv",
+    "ccep_group_interval": "{atlas}_stat-ccepci_desc-group_relmat.tsv",
+    "ccep_group_patients": "{atlas}_stat-patientcount_desc-group_relmat.tsv",
+    "ccep_group_reliable": "{atlas}_stat-ccepreliable_desc-group_relmat.tsv",
     # parcellation
     "atlas_table": "{atlas}_dseg.tsv",
     "parcellation": "{series}_{atlas}_dseg.nii.gz",

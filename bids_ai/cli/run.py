@@ -37,7 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "analysis_level",
         choices=("participant", "group"),
-        help="group: one page over all subjects, and their structural consensus",
+        help="group: one page over all subjects, their structural consensus and their responses to stimulation",
     )
     options.add_selection(parser)
     options.add_settings(parser)
@@ -180,11 +180,12 @@ def _dry_run(run: PreparedRun, args: argparse.Namespace) -> int:
 
 
 def _group(output_dir: Path) -> int:
-    from bids_ai.stages import group_structural, report
+    from bids_ai.stages import group_ccep, group_structural, report
 
     if made_by(output_dir) is None:
         raise UsageError(f"{output_dir} holds no outputs of bids_ai; run the participant level first.")
-    for matrix in group_structural.write_consensus(output_dir):
+    written = group_structural.write_consensus(output_dir) + group_ccep.write_group_responses(output_dir)
+    for matrix in written:
         print(matrix)
     print(report.assemble_group(output_dir))
     return 0

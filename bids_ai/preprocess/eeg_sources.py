@@ -192,7 +192,11 @@ def region_sources(
     """
     good = np.isfinite(data).all(axis=1)
     if good.sum() < 2:
-        raise InputError(f"Good samples are wanted for sources; {int(good.sum())} of {len(data)} are.")
+        raise InputError(
+            f"Two good samples or more are wanted for sources; {int(good.sum())} of {len(data)} "
+            f"({len(data) / sampling_hz:.3g} s) are, the others lie in bad segments (the list is beside the preprocessed "
+            "recording, *_desc-preproc_events.tsv). Leave the recording out, or give a longer one."
+        )
     centred = data - data.mean(axis=1, keepdims=True)
     kernel = inverse_kernel(model, method, snr)
     covariance = np.cov(centred[good].T)

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 #: Fewer surface channels have no mean that is quieter than themselves; resamplings for the choice among them.
 _LEAST_AVERAGE, _BOOTSTRAPS = 8, 20
+#: The mean has this share of the surface channels or more, whatever they respond to.
+_LEAST_SHARE = 0.25
 
 
 def run(context: Context, ieeg: str) -> None:
@@ -111,7 +113,12 @@ def _quiet_reference(
     settings: CcepSettings,
     involves: np.ndarray,
 ) -> tuple[Read, str]:
-    """Reference grids and strips to the channels that respond least at most sites; differences stay as they are."""
+    """Reference grids and strips to the channels that respond least; differences stay as they are.
+
+    The reference is one for the recording, since trials and pseudo-onsets must have the same. A channel that responds
+    to a single site would put its response, upside down, into all others at that site: so channels count that respond
+    to none, and only where these are too few, those that respond to fewest.
+    """
     from bids_ai.ccep.epochs import iter_sites, plan_sites
     from bids_ai.preprocess.ieeg_reference import RESPONSE_S, quiet_channels
 
@@ -127,9 +134,9 @@ def _quiet_reference(
             continue
         tried[there] += 1
         chosen[there[quiet_channels(window[:, :, there], n_bootstraps=_BOOTSTRAPS).members]] += 1
-    members = single[(tried > 0) & (chosen >= 0.5 * tried)]
-    if len(members) < 2:
-        members = single[np.argsort(-chosen / np.maximum(tried, 1))[:_LEAST_AVERAGE]]
+    shares = np.where(tried > 0, chosen / np.maximum(tried, 1), -1.0)
+    least = max(_LEAST_AVERAGE, round(_LEAST_SHARE * len(single)))
+    members = single[np.argsort(-shares, kind="stable")[: max(least, int((shares == 1).sum()))]]
 
     def referenced(start: int, stop: int) -> np.ndarray:
         data = np.array(read(start, stop))

@@ -9,6 +9,7 @@ import pandas as pd
 
 from bids_ai.bids.index import Recording
 from bids_ai.bids.tables import read_table, write_table
+from bids_ai.errors import InputError
 from bids_ai.stages.context import Context
 from bids_ai.stages.ephys_timeseries import publish
 from bids_ai.stages.inputs import atlas_volume, read_nodes
@@ -26,6 +27,12 @@ def write_sources(context: Context, entry: Recording, atlas: str) -> None:
     made = eeg_sources(_clean(context, entry), labels, affine, len(nodes), sampling_hz=1 / entry.tr)
     reasons = made.resolution.reasons
     lost = np.asarray(np.isnan(made.series).all(axis=0))
+    if lost.all():
+        raise InputError(
+            f"None of {len(nodes)} regions can be told from the others with {made.quality['n_channels']} good channels "
+            f"that have a position ({'; '.join(sorted(set(reasons.values())))}). Choose an atlas of fewer regions, or "
+            "see in the report which channels were left out."
+        )
     coverage = pd.DataFrame(
         {
             "index": nodes["index"],

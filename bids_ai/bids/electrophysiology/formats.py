@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -50,6 +51,38 @@ def open_raw(path: Path) -> Opened:
         raise InputError(f"{path.name}: wanted a recording as one of {', '.join(EXTENSIONS)}, got {path.suffix!r}.")
     check_present(path)
     return openers[path.suffix.lower()](path)
+
+
+def header_rate(path: Path) -> float | None:
+    """Sampling rate as the file itself has it, Hz, read from its first bytes; None where that is not cheap or fails.
+
+    Parameters
+    ----------
+    path : Path
+        EDF, BDF (the highest of its signals) or BrainVision; of other formats the sidecar has to be believed.
+    """
+    try:
+        if path.suffix.lower() in (".edf", ".bdf"):
+            return _edf_rate(path)
+        if path.suffix.lower() == ".vhdr":
+            text = path.read_text(encoding="utf-8", errors="replace")
+            found = re.search(r"^SamplingInterval\s*=\s*([\d.eE+-]+)", text, re.MULTILINE)
+            return 1e6 / float(found[1]) if found else None  # microseconds
+    except (OSError, ValueError, ZeroDivisionError):
+        return None  # what is wrong with the file is told when it is opened
+    return None
+
+
+def _edf_rate(path: Path) -> float | None:
+    with path.open("rb") as file:
+        fixed = file.read(256)
+        record_s, n_signals = float(fixed[244:252]), int(fixed[252:256])
+        labels = [file.read(16).decode("latin-1") for _ in range(n_signals)]
+        file.seek(256 + 216 * n_signals)
+        samples = [int(file.read(8)) for _ in range(n_signals)]
+    kept = [count for name, count in zip(labels, samples, strict=True) if "Annotations" not in name]
+    rate = max(kept, default=0) / record_s
+    return rate if rate > 0 else None
 
 
 def check_present(path: Path) -> None:

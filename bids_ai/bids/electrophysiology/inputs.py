@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 from bids_ai.bids.electrophysiology.electrodes import choose_electrodes
 from bids_ai.bids.electrophysiology.events import read_events
+from bids_ai.bids.electrophysiology.formats import header_rate
 from bids_ai.bids.electrophysiology.sidecars import find_tables
 from bids_ai.bids.index import Anatomy, Recording, Skipped
 from bids_ai.bids.metadata import read_metadata, split_name
@@ -131,13 +132,16 @@ def _located(path: Path, anatomy: Anatomy | None) -> bool:
 
 
 def _sampling_hz(meta: dict[str, Any], path: Path) -> float:
-    """Sampling rate in the sidecar, Hz.
+    """Sampling rate, Hz: of the file where its header says one, else of the sidecar.
 
     Raises
     ------
     InputError
         If there is none.
     """
+    of_file = header_rate(path)
+    if of_file is not None:
+        return of_file
     value = meta.get("SamplingFrequency")
     if isinstance(value, bool) or not isinstance(value, int | float) or not value > 0:
         raise InputError(
