@@ -1,0 +1,14 @@
+"""Effective connectivity the wrong way round: what direction is worth."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from bids_ai.ccep.prediction.base import MatrixPredictor
+from bids_ai.ccep.prediction.effective import NPI
+
+
+def effective_transposed() -> MatrixPredictor:
+    """Absolute effective connectivity from the channel to the site: it must be worse, if direction is right."""
+    label = "effective connectivity, transposed"
+    return MatrixPredictor("ec-transposed", label, NPI, "ec", transform=lambda matrix: np.abs(matrix).T)
