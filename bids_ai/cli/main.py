@@ -41,6 +41,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     argv : sequence of str, optional
         Arguments; those of the process by default.
     """
+    # Threads of OpenMP that wait for each other by spinning bring fits of small models to a stand where another process
+    # wants the cores, too. Read once, when torch is imported.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     arguments = list(sys.argv[1:] if argv is None else argv)
     try:
         command = next((word for word in arguments if not word.startswith("-")), None)
