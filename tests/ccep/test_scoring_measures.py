@@ -11,7 +11,7 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 
 from bids_ai.ccep.scoring.detection import calibration, logistic, row_auprc, row_auroc, row_brier
 from bids_ai.ccep.scoring.direction import antisymmetric_agreement
-from bids_ai.ccep.scoring.ranks import fisher_z, row_partial_spearman, row_ranks, row_spearman
+from bids_ai.ccep.scoring.ranks import fisher_z, row_partial_spearman, row_ranks, row_spearman, specific
 from bids_ai.ccep.scoring.recorded import Layout, Recorded
 from bids_ai.ccep.scoring.resampling import Bootstrap, distance_bins, stratified_p
 from bids_ai.ccep.scoring.waves import (
@@ -160,6 +160,16 @@ def test_bootstrap_of_leads_is_wider_than_one_of_sites() -> None:
 def test_distance_bins() -> None:
     d = np.array([[0.0, 19.9, 20.0, 29.0, 100.0, np.nan]])
     assert_array_equal(distance_bins(d, np.ones_like(d, bool)), [[0, 0, 1, 1, 4, 5]])
+
+
+def test_specific_part_is_what_neither_site_nor_channel_tells() -> None:
+    rng = np.random.default_rng(7)
+    groups = np.repeat([0, 1], 6)
+    of_site, of_channel = rng.standard_normal((12, 1)), rng.standard_normal((2, 20))[groups]
+    mask = rng.random((12, 20)) < 0.9
+    assert_allclose(specific(of_site + of_channel, mask, groups), 0.0, atol=1e-3)
+    own = specific(rng.standard_normal((12, 20)), np.ones_like(mask), groups)
+    assert_allclose(specific(of_site + of_channel + own, np.ones_like(mask), groups), own, atol=1e-12)
 
 
 @pytest.mark.parametrize("kind", ["distance", "more"])

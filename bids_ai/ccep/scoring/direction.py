@@ -98,6 +98,8 @@ def antisymmetric_agreement(
     raw, left = _uncentred(ours, theirs), _uncentred(ours_left, theirs_left)
     if not np.isfinite(left) or (theirs_left**2).sum() <= _SYMMETRIC * spread:
         return Direction(raw, nothing, nothing, n, "the prediction has no direction beyond that of whole sites")
+    if n_flips < 1:
+        return Direction(raw, left, nothing, n)
     signs = np.random.default_rng(seed).choice(np.array([-1.0, 1.0]), size=(n_flips, n))
     products = ours_left * theirs_left
     p = (1 + (signs @ products >= products.sum() - 1e-12).sum()) / (1 + n_flips)

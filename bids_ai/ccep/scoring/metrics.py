@@ -9,7 +9,7 @@ import numpy as np
 
 from bids_ai.ccep.scoring import detection, waves
 from bids_ai.ccep.scoring.predicted import Predicted
-from bids_ai.ccep.scoring.ranks import fisher_z, row_partial_spearman, row_spearman
+from bids_ai.ccep.scoring.ranks import fisher_z, row_partial_spearman, row_spearman, specific
 from bids_ai.ccep.scoring.recorded import Recorded
 from bids_ai.ccep.scoring.resampling import distance_bins
 from bids_ai.ccep.trials import Array, BoolArray
@@ -36,6 +36,7 @@ class Stack:
         self.counts = self.rows([one.beyond(radius_mm).astype(float) for one in recorded]) == 1
         self.waves = self.rows([_known_waves(one.waveforms) for one in recorded]) == 1
         self.patients = [one.layout.patient for one in recorded for _ in range(one.layout.shape[0])]
+        self.groups = np.repeat(np.arange(len(recorded)), [one.layout.shape[0] for one in recorded])
         self.leads = [
             str(lead) for one in recorded for lead in one.layout.contact_leads[one.layout.site_contacts[:, 0]].tolist()
         ]
@@ -152,6 +153,16 @@ def _partial(view: View, pairs: BoolArray) -> Array:
     return fisher_z(rho, pairs.sum(axis=1))
 
 
+def _specific(view: View, pairs: BoolArray) -> Array:
+    pairs = pairs & (np.nan_to_num(view.stack.amplitude) > 0)
+    amplitude = np.log(np.where(pairs, view.stack.amplitude, 1.0))
+    ours, theirs = (specific(one, pairs, view.stack.groups) for one in (amplitude, view.score))
+    # A prediction that is a sum of site and channel leaves rounding only.
+    same = np.abs(theirs).max(axis=1) <= 1e-9 * np.abs(np.where(pairs, view.score, 0.0)).max(axis=1)
+    rho = row_spearman(ours, np.where(same[:, None], 0.0, theirs), pairs)
+    return fisher_z(rho, pairs.sum(axis=1))
+
+
 def _halves(view: View, pairs: BoolArray) -> Array:
     pairs = pairs & np.isfinite(view.stack.odd) & np.isfinite(view.stack.even)
     return fisher_z(row_spearman(view.stack.odd, view.stack.even, pairs), pairs.sum(axis=1))
@@ -178,6 +189,14 @@ METRICS: tuple[Metric, ...] = (
         "no site with enough pairs, or the prediction is a function of distance",
         fisher=True,
         better=0,
+        chance=_constant(0.0),
+    ),
+    Metric(
+        "specific_spearman",
+        _scored,
+        _specific,
+        "no site with enough pairs, or the prediction is a sum of site and channel",
+        fisher=True,
         chance=_constant(0.0),
     ),
     Metric(

@@ -107,6 +107,29 @@ def powers_of_ranks(given: Array, mask: BoolArray, degree: int) -> list[Array]:
     return found
 
 
+def specific(values: Array, mask: BoolArray, groups: IntArray, n_rounds: int = 10) -> Array:
+    """Values less what their row and their column contribute, 0 outside of the mask.
+
+    Parameters
+    ----------
+    values : array, shape (n_rows, n_columns)
+    mask : array of bool, shape (n_rows, n_columns)
+    groups : array of int, shape (n_rows,)
+        Patients, from 0 on: a column means the same channel within one only.
+    n_rounds : int
+        Row and column means are taken off in turn; with gaps they do not come to rest at once.
+    """
+    left = np.where(mask, values, 0.0)
+    count = np.zeros((int(groups.max(initial=0)) + 1, values.shape[1]))
+    np.add.at(count, groups, mask.astype(float))
+    for _ in range(n_rounds):
+        left = centred(left, mask)
+        total = np.zeros_like(count)
+        np.add.at(total, groups, left)
+        left = np.where(mask, left - (total / np.maximum(count, 1.0))[groups], 0.0)
+    return left
+
+
 def fisher_z(rho: Array, n: Array) -> Array:
     """Fisher's z of rank correlations over n channels.
 

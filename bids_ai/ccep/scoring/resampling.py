@@ -11,6 +11,8 @@ from bids_ai.ccep.trials import Array, BoolArray, IntArray
 
 #: Edges of the distance bins, mm; the last one is open. The first are the radii of `matrices.SENSITIVITY_MM`.
 DISTANCE_EDGES_MM = (0.0, 20.0, 30.0, 50.0, 80.0)
+#: Edges of the bins that predictions are exchanged within, mm; narrow, because noise differs with distance as well.
+STRATA_MM = tuple(10.0 * k for k in range(13))
 #: Degree of the polynomial in distance that is taken off before permutations.
 _DEGREE = 3
 #: Share of a prediction that has to be left without distance.
@@ -96,7 +98,7 @@ def stratified_p(
     mask: BoolArray,
     site_weights: Array,
     *,
-    edges_mm: Sequence[float] = DISTANCE_EDGES_MM,
+    edges_mm: Sequence[float] = STRATA_MM,
     n_permutations: int = 1000,
     seed: int = 1,
 ) -> list[float]:
@@ -125,9 +127,9 @@ def stratified_p(
 
     Notes
     -----
-    Distance differs within a bin too. Without the cubic a prediction by distance alone passes; with a line it still does
-    where responses sink into noise at some distance. Regression and refit: Freedman & Lane 1983, as in Winkler et al.
-    2014, doi:10.1016/j.neuroimage.2014.01.060.
+    Distance differs within a bin too. Without the cubic a prediction by distance alone passes; with a line it still
+    does where responses sink into noise at some distance. Regression and refit: Freedman & Lane 1983, as in Winkler et
+    al. 2014, doi:10.1016/j.neuroimage.2014.01.060.
     """
     used = site_weights > 0
     mask, weights = mask[used], site_weights[used]
@@ -137,9 +139,7 @@ def stratified_p(
     bins = distance_bins(distances_mm[used], mask, edges_mm)
     base = np.argsort(bins, axis=1, kind="stable")
     target_sorted = np.take_along_axis(target, base, axis=1)
-    powers = [
-        np.take_along_axis(power, base, axis=1) for power in powers_of_ranks(distances_mm[used], mask, _DEGREE)
-    ]
+    powers = [np.take_along_axis(power, base, axis=1) for power in powers_of_ranks(distances_mm[used], mask, _DEGREE)]
 
     def statistic(correlation: Array) -> Array:
         return fisher_z(correlation, n) @ weights

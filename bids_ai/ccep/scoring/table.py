@@ -225,7 +225,7 @@ def _directions(view: View, settings: _Settings) -> list[dict[str, Any]]:
         view.stack.recorded,
         view.predicted.score,
         radius_mm=settings.radius_mm,
-        n_flips=max(settings.n_permutations, 1),
+        n_flips=settings.n_permutations,
         seed=settings.seed,
     )
     shared = {"n_pairs": found.n_pairs, "chance": 0.0}
@@ -260,7 +260,6 @@ def _permutation(
             stack.distance,
             mask,
             bootstrap.base(np.asarray(mask.any(axis=1))),
-            edges_mm=settings.edges_mm,
             n_permutations=settings.n_permutations,
             seed=settings.seed,
         )
