@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
-from bids_ai.ccep.epochs import Pulses, Read, Site, iter_sites, plan_sites
+from bids_ai.ccep.epochs import SPACING_S, Pulses, Read, Site, iter_sites, plan_sites
 from bids_ai.ccep.matrices import EXCLUSION_MM, excluded
 from bids_ai.ccep.registry import DETECTORS, RESPONDERS, get_detector, measure
 from bids_ai.ccep.reliability import NoiseCeiling, noise_ceiling
@@ -18,6 +19,8 @@ from bids_ai.errors import InputError
 
 #: Averages are kept over this time around the pulse, s, for figures and files.
 KEPT_S = (-0.1, 0.6)
+#: Pseudo-onsets begin so long after a pulse, s; the second where pulses follow each other too fast for the first.
+QUIET_CHOICES_S = (2.0, 1.0)
 #: The measure whose halves are compared.
 CEILING_MEASURE = "rms_uv"
 
@@ -88,6 +91,8 @@ class RecordingCcep:
     ceiling : NoiseCeiling
         Of `CEILING_MEASURE`, odd against even pulses.
     n_pseudo_onsets : int
+    quiet_s : float
+        How long after a pulse their epochs begin.
     """
 
     planned: list[Site]
@@ -106,6 +111,7 @@ class RecordingCcep:
     averages: Array
     ceiling: NoiseCeiling
     n_pseudo_onsets: int
+    quiet_s: float = QUIET_CHOICES_S[0]
 
 
 def measure_recording(
@@ -145,7 +151,8 @@ def measure_recording(
     """
     settings = settings or CcepSettings()
     planned = plan_sites(pulses, sampling_hz, n_samples, every_current=settings.every_current)
-    onsets = pseudo_onsets(pulses.samples, sampling_hz, n_samples)
+    _check_enough(planned, settings.min_pulses)
+    onsets, quiet_s = _pseudo_onsets(pulses, sampling_hz, n_samples)
     null = PseudoOnsetNull.from_recording(read, onsets, sampling_hz, n_draws=settings.n_draws, seed=settings.seed)
     rows = _Rows()
     rules = [name for name in DETECTORS if name in (*settings.detectors, settings.responder)]
@@ -160,12 +167,6 @@ def measure_recording(
         kept = trials.between(*KEPT_S)
         rows.add(number, found, both, trials.average[:, kept], {k: int(v.sum()) for k, v in rejected.counts.items()})
         times_s = trials.times_s[kept]
-    if not rows.sites:
-        most = max((len(site.pulses) for site in planned), default=0)
-        raise InputError(
-            f"No site has {settings.min_pulses} usable pulses; of {len(planned)} sites the best has {most}. Dropped: "
-            f"{_dropped(planned)}. Lower ccep.min_pulses if fewer are enough."
-        )
     columns = {name: np.array(values, float) for name, values in rows.columns.items()}
     near = np.zeros(columns["p"].shape, bool)
     if distances_mm is not None:
@@ -195,7 +196,43 @@ def measure_recording(
         np.array(rows.averages),
         noise_ceiling(odd, even),
         len(onsets),
+        quiet_s,
     )
+
+
+def _check_enough(sites: Sequence[Site], min_pulses: int) -> None:
+    """Refuse a recording in which no site can be measured."""
+    most = max((len(site.pulses) for site in sites), default=0)
+    if most >= min_pulses:
+        return
+    counts = _dropped(sites)
+    crowded = sum(count for reason, count in counts.items() if "another pulse" in reason)
+    advice = "Lower ccep.min_pulses if fewer are enough."
+    if crowded > sum(counts.values()) / 2:
+        advice = (
+            f"Pulses less than {SPACING_S:g} s apart meet the late response of the one before: this is no single-pulse "
+            "stimulation for measuring responses. Leave the recording out, or correct the onsets."
+        )
+    raise InputError(
+        f"No site has {min_pulses} usable pulses; of {len(sites)} sites the best has {most}. Dropped: "
+        f"{'; '.join(f'{count} {reason}' for reason, count in counts.items()) or 'none'}. {advice}"
+    )
+
+
+def _pseudo_onsets(pulses: Pulses, sampling_hz: float, n_samples: int) -> tuple[NDArray[np.intp], float]:
+    """Moments without a pulse, and how long after one they begin: longer where there is room."""
+    for quiet_s in QUIET_CHOICES_S:
+        try:
+            return pseudo_onsets(pulses.samples, sampling_hz, n_samples, quiet_s=quiet_s), quiet_s
+        except InputError as error:
+            last = error
+    gaps = np.diff(np.sort(pulses.samples)) / sampling_hz
+    spacing = f"half of the pulses follow another within {np.median(gaps):.2g} s" if len(gaps) else "one pulse"
+    raise InputError(
+        f"Too little of the recording is free of stimulation to know what averages look like without a pulse ({last}; "
+        f"{spacing}). Use a file that holds some seconds without stimulation before, between or after the pulses; the "
+        "test cannot be done without."
+    ) from last
 
 
 class _Rows:
@@ -219,11 +256,11 @@ class _Rows:
         self.rejected.append(rejected)
 
 
-def _dropped(sites: Sequence[Site]) -> str:
+def _dropped(sites: Sequence[Site]) -> dict[str, int]:
     counts: Counter[str] = Counter()
     for site in sites:
         counts.update({reason: len(which) for reason, which in site.dropped.items()})
-    return "; ".join(f"{count} {reason}" for reason, count in counts.items()) or "none"
+    return dict(counts)
 
 
 def _finite(distances: Array) -> Array:

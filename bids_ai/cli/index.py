@@ -124,6 +124,8 @@ def prepare(args: argparse.Namespace) -> PreparedRun:
     index = preflight.build_index(bids_dir, selection, tools, config, findings)
     index = _without_modalities(index, args)
     preflight.check_work(index, findings)
+    if stages == ["ccep"]:
+        preflight.check_stimulation(index, findings)
     preflight.check_programs(index, config, findings)
     if stages != ["anat"]:
         preflight.check_atlases(index, config, work_dir / "cache", findings)

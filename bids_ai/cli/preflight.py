@@ -259,6 +259,19 @@ def check_work(index: Index, findings: Findings) -> None:
     )
 
 
+def check_stimulation(index: Index, findings: Findings) -> None:
+    """Refuse a run that is about responses to stimulation alone where nothing was stimulated."""
+    if any(entry.stimulated for entry in index.recordings):
+        return
+    found = [Path(entry.item).name for entry in index.recordings if entry.modality == "ieeg"]
+    found += [f"{entry.what} (left out: {entry.reason})" for entry in index.skipped]
+    findings.refusals.append(
+        "No recording with single-pulse stimulation: wanted are rows whose trial_type is exactly "
+        "'electrical_stimulation' in the events.tsv of SEEG or ECoG; recordings without such rows: "
+        f"{', '.join(found[:20]) or 'none'}. Correct the events, or use 'bids-ai run' for recordings at rest."
+    )
+
+
 def validate_bids(bids_dir: Path, findings: Findings) -> None:
     """Call the bids-validator where it is installed; its errors are told as warnings.
 

@@ -194,8 +194,8 @@ def region_sources(
     if good.sum() < 2:
         raise InputError(
             f"Two good samples or more are wanted for sources; {int(good.sum())} of {len(data)} "
-            f"({len(data) / sampling_hz:.3g} s) are, the others lie in bad segments (the list is beside the preprocessed "
-            "recording, *_desc-preproc_events.tsv). Leave the recording out, or give a longer one."
+            f"({len(data) / sampling_hz:.3g} s) are, the others lie in bad segments (listed beside the "
+            "preprocessed recording, *_desc-preproc_events.tsv). Leave the recording out, or give a longer one."
         )
     centred = data - data.mean(axis=1, keepdims=True)
     kernel = inverse_kernel(model, method, snr)

@@ -137,7 +137,10 @@ def plan_ieeg(
     findings += more
     spans = blank_spans(onsets, rate, n_times)
     steps: list[Step] = [Blanking(spans, rate)] if len(spans) else []
-    if line_hz and line_method != "none":
+    if line_hz and line_method != "none" and line_hz >= rate / 2:
+        text = f"At {rate:g} Hz the signal holds nothing of the mains at {line_hz:g} Hz but what was folded to other "
+        findings.append(Finding("mains-above-nyquist", f"{text}frequencies; none was taken out."))
+    elif line_hz and line_method != "none":
         steps.append(LineNoise(line_hz, rate, line_method))
     positions = np.full((len(contacts), 3), np.nan)
     if recording.electrodes is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -54,14 +55,16 @@ def run(context: Context, ieeg: str) -> None:
         reader, pulses, rate, n_samples, involves=involves, distances_mm=distances, settings=settings
     )
     sites = [f"{contacts[site.contacts[0]]}-{contacts[site.contacts[1]]}" for site in found.planned]
-    write_table(context.names.path("ccep_sites", ieeg=ieeg), _site_table(found, sites, contacts))
+    other = _other_currents(found, pulses)
+    table = _site_table(found, sites, contacts, other, settings.min_pulses)
+    write_table(context.names.path("ccep_sites", ieeg=ieeg), table)
     _write_averages(context.names.path("ccep_average", ieeg=ieeg), found, sites, channels.names, rate)
     _figures(context, entry, found, sites, channels, _nearest(found, distances))
     _draw_contacts(context, entry, channels, found, contacts)
     table = _feature_table(found, sites, contacts, channels.names, _nearest(found, distances))
     path = context.names.path("ccep_features", ieeg=ieeg)
     write_table(path, table)
-    quality = _quality(found, stimulation, reference) | told(stimulation.findings)
+    quality = _quality(found, stimulation, reference, other, settings) | _told(stimulation, found, distances, settings)
     write_json(sidecar(path), _describe(context, entry, signal, settings) | {"QualityControl": quality})
 
 
@@ -146,7 +149,19 @@ def _quiet_reference(
     return referenced, f"mean of the {len(members)} of {len(single)} surface channels that respond least (CARLA)"
 
 
-def _site_table(found: RecordingCcep, names: list[str], contacts: list[str]) -> pd.DataFrame:
+def _other_currents(found: RecordingCcep, pulses: Pulses) -> list[int]:
+    """Pulses of each site that were given with a current that is not worked on, (n_sites,)."""
+    pairs = np.sort(np.column_stack([pulses.anodes, pulses.cathodes]), axis=1)
+    held: dict[tuple[int, int], int] = {}
+    for site in found.planned:
+        count = len(site.pulses) + sum(len(which) for which in site.dropped.values())
+        held[site.contacts] = held.get(site.contacts, 0) + count
+    return [int((pairs == site.contacts).all(axis=1).sum()) - held[site.contacts] for site in found.planned]
+
+
+def _site_table(
+    found: RecordingCcep, names: list[str], contacts: list[str], other: list[int], min_pulses: int
+) -> pd.DataFrame:
     """One row per stimulated pair: what was used, what was dropped and why."""
     number = {int(site): row for row, site in enumerate(found.measured)}
     rows = []
@@ -160,8 +175,8 @@ def _site_table(found: RecordingCcep, names: list[str], contacts: list[str]) -> 
                 "current": site.current_a,
                 "pulses_used": len(site.pulses),
                 "pulses_reversed": int((site.polarity < 0).sum()),
-                "pulses_dropped": sum(len(which) for which in site.dropped.values()),
-                "reasons": _reasons(site) or None,
+                "pulses_dropped": sum(len(which) for which in site.dropped.values()) + other[position],
+                "reasons": _reasons(site, other[position], min_pulses if row is None else 0) or None,
                 "trials_rejected": sum(found.rejected[row].values()) if row is not None else np.nan,
                 "measured": row is not None,
                 "channels_tested": int(np.isfinite(found.responder[row]).sum()) if row is not None else np.nan,
@@ -171,8 +186,11 @@ def _site_table(found: RecordingCcep, names: list[str], contacts: list[str]) -> 
     return pd.DataFrame(rows)
 
 
-def _reasons(site: Site) -> str:
-    return "; ".join(f"{len(which)} {reason}" for reason, which in site.dropped.items())
+def _reasons(site: Site, n_other: int, min_pulses: int) -> str:
+    words = [f"{len(which)} {reason}" for reason, which in site.dropped.items()]
+    words += [f"{n_other} with another current"] if n_other else []
+    words += [f"not measured: {min_pulses} usable pulses are wanted"] if min_pulses else []
+    return "; ".join(words)
 
 
 def _nearest(found: RecordingCcep, distances: np.ndarray | None) -> np.ndarray:
@@ -224,14 +242,17 @@ def _write_averages(path: Path, found: RecordingCcep, sites: list[str], names: l
         working.replace(temporary)
 
 
-def _quality(found: RecordingCcep, stimulation: Stimulation, reference: str) -> dict[str, Any]:
+def _quality(
+    found: RecordingCcep, stimulation: Stimulation, reference: str, other: list[int], settings: CcepSettings
+) -> dict[str, Any]:
     tested = int(np.isfinite(found.responder).sum())
+    measured = {int(number) for number in found.measured}
     return {
         "Sites": len(found.planned),
         "SitesMeasured": len(found.measured),
         "Pulses": len(stimulation.pulses),
-        "PulsesUsed": int(sum(len(found.planned[number].pulses) for number in found.measured)),
-        "PulsesDropped": stimulation.dropped(),
+        "PulsesUsed": int(sum(len(found.planned[number].pulses) for number in measured)),
+        "PulsesDropped": _dropped(found, stimulation, other, measured, settings.min_pulses),
         "PairsTested": tested,
         "PairsExcluded": int(found.excluded.sum()),
         "Responders": int(np.nansum(found.responder)),
@@ -240,6 +261,46 @@ def _quality(found: RecordingCcep, stimulation: Stimulation, reference: str) -> 
         "PseudoOnsets": found.n_pseudo_onsets,
         "Reference": reference,
     }
+
+
+def _dropped(
+    found: RecordingCcep, stimulation: Stimulation, other: list[int], measured: set[int], min_pulses: int
+) -> dict[str, int]:
+    """Reason -> pulses: together with those used, all pulses of the recording."""
+    lost = [pulse for pulse in stimulation.pulses if not (pulse.first and pulse.second and np.isfinite(pulse.onset_s))]
+    counts = Counter("; ".join(pulse.reasons) for pulse in lost)
+    for number, site in enumerate(found.planned):
+        counts.update({reason: len(which) for reason, which in site.dropped.items()})
+        counts["another current at the same pair"] += other[number]
+        if number not in measured:
+            counts[f"a pair with fewer than {min_pulses} usable pulses"] += len(site.pulses)
+    return {reason: count for reason, count in counts.items() if count}
+
+
+def _told(
+    stimulation: Stimulation, found: RecordingCcep, distances: np.ndarray | None, settings: CcepSettings
+) -> dict[str, list[str]]:
+    """What a reader of the responses has to know."""
+    from bids_ai.ccep.recording import QUIET_CHOICES_S
+
+    words = told(stimulation.findings)
+    if distances is None and settings.exclusion_mm > 0:
+        words["warnings"].append(
+            f"No position of a contact is known: channels within {settings.exclusion_mm:g} mm of the stimulated pair, "
+            "which record the spread of the current, could not be excluded; responses are given by contact only."
+        )
+    short = len(found.planned) - len(found.measured)
+    if short:
+        words["warnings"].append(
+            f"{short} of {len(found.planned)} stimulated pairs are not measured: they have fewer than "
+            f"{settings.min_pulses} usable pulses; the reasons are in the table of stimulated pairs."
+        )
+    if found.quiet_s < QUIET_CHOICES_S[0]:
+        words["warnings"].append(
+            f"Pulses follow each other so fast that moments for comparison begin {found.quiet_s:g} s after a pulse "
+            f"instead of {QUIET_CHOICES_S[0]:g} s: late responses in them make the test less sensitive."
+        )
+    return words
 
 
 def _describe(context: Context, entry: Recording, signal: Path, settings: CcepSettings) -> dict[str, Any]:

@@ -112,7 +112,7 @@ def parse_current(cell: str, unit: str | None, *, where: str = "electrical_stimu
     if not stated:
         raise InputError(
             f'{where}: {cell!r} has no unit, and the JSON sidecar gives none. Add "Units": "A" (or "mA") to the '
-            "column in the events.json, or state the unit of the current when reading (current_unit)."
+            "column in the events.json, or state it with the setting ccep.current_unit (current_unit of the functions)."
         )
     scale = unit_scale(stated, "A")
     if scale is None:
