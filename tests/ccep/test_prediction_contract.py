@@ -12,14 +12,16 @@ from bids_ai.ccep.prediction.base import log_weights, region_pairs
 from bids_ai.ccep.prediction.cross import cross_predict, predict_all
 from bids_ai.ccep.prediction.diffusion import spread
 from bids_ai.ccep.prediction.distance import Distance
+from bids_ai.ccep.prediction.impulse_response import ImpulseResponse, contact_impulses
 from bids_ai.ccep.prediction.registry import PREDICTORS, get_predictor
 from bids_ai.ccep.prediction.reverse_edge import ReverseEdge
 from bids_ai.ccep.prediction.ridge import RidgePredictor
 from bids_ai.ccep.prediction.shortest_path import path_lengths
 from bids_ai.ccep.scoring.recorded import Layout, Recorded
 from bids_ai.ccep.scoring.splits import PLAIN
+from bids_ai.ccep.scoring.table import score_table
 from bids_ai.errors import InputError
-from tests.ccep.worlds import distance_world, network_world
+from tests.ccep.worlds import GAINS, distance_world, network_world
 
 predictors = pytest.mark.parametrize("name", list(PREDICTORS))
 MATRICES = ("sc", "communicability", "shortest-path", "diffusion", "fc", "group-prior")
@@ -65,7 +67,10 @@ def test_does_not_depend_on_responses_that_are_hidden(name: str, recorded: Recor
     other[:, recorded.layout.touches[4]] *= 7.0
     answers = np.array(recorded.responder)
     answers[4] = 1.0
-    after = cross_predict(get_predictor(name), replace(recorded, amplitude=other, responder=answers), split)
+    waves = np.array(recorded.waveforms)
+    waves[4] *= 5.0
+    changed = replace(recorded, amplitude=other, responder=answers, waveforms=waves)
+    after = cross_predict(get_predictor(name), changed, split)
     assert_array_equal(before.score[0][4], after.score[0][4])
     if before.probability is not None:
         assert after.probability is not None
@@ -175,6 +180,50 @@ def test_one_patient_has_no_other_to_learn_from(recorded: Recorded) -> None:
     found = predict_all(recorded, ["distance"], ["leave-patient-out"])["distance"]["leave-patient-out"]
     assert not np.isfinite(found.score[0]).any()
     assert "one patient" in found.reason
+
+
+def test_gains_of_contacts_are_found_and_waveforms_of_unseen_sites_with_them(recorded: Recorded) -> None:
+    made = ImpulseResponse().fit([recorded])
+    # Some 200 responses of 73 samples with noise of .07 against waves of about .3.
+    assert_allclose(made.gains_, GAINS, atol=0.05)
+    predicted = cross_predict(ImpulseResponse(), recorded, "leave-site-out")
+    table = score_table(recorded, {"model": {"leave-site-out": predicted}}, n_permutations=0, n_bootstrap=50)
+    rows = table.set_index("metric")
+    assert 0.95 <= rows.of_ceiling["waveform_explained_variance"] <= 1.05
+    # Responses differ much in size here, for which this ceiling is somewhat high.
+    assert 0.85 <= rows.of_ceiling["waveform_correlation"] <= 1.05
+    assert np.isfinite(rows.value["latency_error_s"])
+
+
+def test_model_with_long_steps_gives_no_latency(recorded: Recorded) -> None:
+    layout = recorded.layout
+    assert layout.impulses is not None
+    assert layout.impulse_times_s is not None
+    slow = replace(layout, impulses=layout.impulses[..., ::3], impulse_times_s=layout.impulse_times_s[::3])
+    made = ImpulseResponse().fit([replace(recorded, layout=slow)])
+    with pytest.raises(InputError, match="steps of 12 ms"):
+        made.predict_latency(slow)
+
+
+def test_model_that_ends_early_is_refused(recorded: Recorded) -> None:
+    layout = recorded.layout
+    assert layout.impulses is not None
+    assert layout.impulse_times_s is not None
+    short = replace(layout, impulses=layout.impulses[..., :40], impulse_times_s=layout.impulse_times_s[:40])
+    with pytest.raises(InputError, match=r"ends at 0\.16 s"):
+        ImpulseResponse().fit([replace(recorded, layout=short)])
+
+
+def test_push_of_a_contact_moves_the_channels_it_is_part_of() -> None:
+    response = np.arange(1.0, 9.0).reshape(2, 2, 2)
+    # Channels 0-1 and 1-2: contact 1 is the second of the first and the first of the second.
+    found = contact_impulses(response, np.array([[0, 1], [1, 2]]), 4)
+    assert_allclose(found[0], response[:, 0].T)
+    assert_allclose(found[1], (response[:, 1] - response[:, 0]).T)
+    assert_allclose(found[2], -response[:, 1].T)
+    assert np.isnan(found[3]).all()
+    response[:, 1] = np.nan
+    assert np.isnan(contact_impulses(response, np.array([[0, 1], [1, 2]]), 4)[1:]).all()
 
 
 def test_unknown_predictor_is_refused() -> None:

@@ -12,6 +12,10 @@ from bids_ai.ccep.scoring.recorded import Layout, Recorded
 SPACING_MM = 3.5
 #: Responses fall by e over this, mm.
 LENGTH_MM = 25.0
+#: Step of the model and of the waveforms, s.
+STEP_S = 0.004
+#: Gains of the first and the second contact of a site.
+GAINS = (1.0, 0.6)
 #: A quarter of the pairs beyond the near field responds.
 SHARE = 0.25
 
@@ -65,7 +69,18 @@ def layout_of(
         site_shares=shares[sites].mean(axis=1),
         channel_shares=shares,
         matrices=matrices,
+        impulses=_impulses(positions, rng),
+        impulse_times_s=STEP_S * np.arange(1, 81),
     )
+
+
+def _impulses(positions: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """A wave of some size and sign from each contact to each, 12 ms after the push and later by distance."""
+    apart = np.linalg.norm(positions[:, None] - positions, axis=-1)
+    late = 0.015 + apart / 4000
+    size = rng.standard_normal(apart.shape) * np.exp(-apart / 60)
+    wave = np.exp(-0.5 * ((STEP_S * np.arange(1, 81) - late[..., None]) / 0.006) ** 2)
+    return size[..., None] * wave
 
 
 def record(layout: Layout, truth: np.ndarray, rng: np.random.Generator, noise: float = 0.5) -> World:
@@ -78,7 +93,15 @@ def record(layout: Layout, truth: np.ndarray, rng: np.random.Generator, noise: f
     level = np.quantile(amplitude[beyond], 1 - SHARE)
     responder = np.where(layout.touches, np.nan, (amplitude > level).astype(float))
     latency = np.where(responder == 1, 0.012 + d / 4000 + 0.002 * rng.standard_normal(d.shape), np.nan)
-    return World(Recorded(layout, amplitude, responder, halves[0], halves[1], latency), truth)
+    assert layout.impulses is not None
+    first, second = (layout.impulses[layout.site_contacts[:, side]] for side in (0, 1))
+    waves = GAINS[0] * first - GAINS[1] * second
+    noisy = waves + 0.1 * rng.standard_normal((2, *waves.shape))
+    recorded = Recorded(
+        layout, amplitude, responder, halves[0], halves[1], latency,
+        waveforms=noisy.mean(axis=0), waveforms_odd=noisy[0], waveforms_even=noisy[1], times_s=layout.impulse_times_s,
+    )  # fmt: skip
+    return World(recorded, truth)
 
 
 def distance_world(seed: int, *, noise: float = 0.5, **size: int) -> World:

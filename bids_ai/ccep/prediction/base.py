@@ -27,12 +27,15 @@ class Predictor(ABC):
     source : str
     within_patient : bool
         It says what a patient's own recording can say at best: a ceiling, no model.
+    learns_waveforms : bool
+        It is shown the waveforms of training sites, and predicts some.
     """
 
     name: str
     label: str
     source: str
     within_patient = False
+    learns_waveforms = False
 
     @abstractmethod
     def fit(self, training: Sequence[Recorded]) -> Predictor:
@@ -52,6 +55,16 @@ class Predictor(ABC):
     @abstractmethod
     def predict(self, layout: Layout) -> Array:
         """Score of all sites of a patient, higher for larger responses, shape (n_sites, n_channels); NaN if unknown."""
+
+    def predict_waveforms(self, layout: Layout, times_s: Array) -> Array:
+        """Waveforms at given times, shape (n_sites, n_channels, n_times); NaN where unknown.
+
+        Raises
+        ------
+        InputError
+            For models that know no time.
+        """
+        raise InputError(f"{self.name} gives no waveforms.")
 
     def predict_latency(self, layout: Layout) -> Array:
         """Latency of the response, s, shape (n_sites, n_channels).

@@ -14,6 +14,7 @@ from bids_ai.ccep.scoring.detection import logistic
 from bids_ai.ccep.scoring.predicted import Predicted
 from bids_ai.ccep.scoring.recorded import Layout, Recorded
 from bids_ai.ccep.scoring.splits import PLAIN, SPLITS, get_split, training_view
+from bids_ai.ccep.trials import Array
 from bids_ai.errors import InputError
 
 #: One observation's worth of pull of the calibration towards no slope: separable training classes stay finite.
@@ -72,6 +73,9 @@ def cross_predict(predictor: Predictor, recorded: Recorded | Sequence[Recorded],
     everyone = [recorded] if isinstance(recorded, Recorded) else list(recorded)
     layouts = [one.layout for one in everyone]
     score, probability, latency = ([np.full(one.shape, np.nan) for one in layouts] for _ in range(3))
+    waves: list[Array] = []
+    if predictor.learns_waveforms and all(one.waveforms is not None for one in everyone):
+        waves = [np.full_like(one.waveforms, np.nan) for one in everyone if one.waveforms is not None]
     reasons: dict[str, None] = {}
     no_latency = ""
     owner = np.repeat(np.arange(len(layouts)), [one.shape[0] for one in layouts])
@@ -80,7 +84,7 @@ def cross_predict(predictor: Predictor, recorded: Recorded | Sequence[Recorded],
         of_patient = int(owner[fold.test[0]])
         # The test sites of a fold are of one patient in every split.
         test, layout = place[fold.test], layouts[of_patient]
-        seen = training_view(everyone, fold, reversed_pairs=split == PLAIN)
+        seen = training_view(everyone, fold, reversed_pairs=split == PLAIN, waveforms=predictor.learns_waveforms)
         try:
             if not seen:
                 raise InputError("no training site is left: all share contacts, leads or tissue with the test sites")
@@ -93,6 +97,9 @@ def cross_predict(predictor: Predictor, recorded: Recorded | Sequence[Recorded],
         line = _calibrated(fitted, seen)
         if line is not None:
             probability[of_patient][test] = expit(line[0] + line[1] * predicted[test])
+        times_s = everyone[of_patient].times_s
+        if waves and times_s is not None:
+            waves[of_patient][test] = fitted.predict_waveforms(layout, times_s)[test]
         try:
             latency[of_patient][test] = fitted.predict_latency(layout)[test]
         except InputError as error:
@@ -105,6 +112,7 @@ def cross_predict(predictor: Predictor, recorded: Recorded | Sequence[Recorded],
         score,
         probability if given else None,
         latency if timed else None,
+        waves or None,
         reason="; ".join(reasons),
         no_latency=no_latency,
     )

@@ -24,6 +24,7 @@ PREDICTORS = {
     "ec-multistep": ("effective_multistep", "effective_multistep"),
     "ec-transposed": ("effective_transposed", "effective_transposed"),
     "ec-symmetrised": ("effective_symmetrised", "effective_symmetrised"),
+    "impulse-response": ("impulse_response", "ImpulseResponse"),
     "group-prior": ("group_prior", "group_prior"),
     "nearest-site": ("nearest_site", "NearestSite"),
     "reverse-edge": ("reverse_edge", "ReverseEdge"),

@@ -41,6 +41,11 @@ class Layout:
     matrices : mapping of str to array, shape (n_regions, n_regions)
         Row = source, NaN where missing: `sc`, `fc`, `ec`, `ec_multistep`, `group_prior`. A group prior must be made
         without this patient.
+    impulses : array, shape (n_contacts, n_channels, n_steps), optional
+        Response of every channel to a push of each contact in a model of stimulation-free iEEG
+        (`prediction.impulse_response.contact_impulses`); NaN where the model has no such contact.
+    impulse_times_s : array, shape (n_steps,), optional
+        Two or more, ascending.
 
     Raises
     ------
@@ -60,6 +65,8 @@ class Layout:
     site_shares: Array | None = None
     channel_shares: Array | None = None
     matrices: Mapping[str, Array] = field(default_factory=dict)
+    impulses: Array | None = None
+    impulse_times_s: Array | None = None
     _kept: dict[str, Array] = field(default_factory=dict, init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -74,6 +81,14 @@ class Layout:
             "contact_tissues": (n_contacts,),
             "current_a": (n_sites,),
         }
+        if self.impulses is not None:
+            if (
+                self.impulse_times_s is None
+                or len(self.impulse_times_s) < 2
+                or (np.diff(self.impulse_times_s) <= 0).any()
+            ):
+                raise InputError(f"{self.patient}: impulses need impulse_times_s, two or more, ascending.")
+            wanted["impulses"] = (n_contacts, n_channels, len(self.impulse_times_s))
         if self.site_shares is not None and self.channel_shares is not None:
             n_regions = self.site_shares.shape[-1]
             wanted |= {"site_shares": (n_sites, n_regions), "channel_shares": (n_channels, n_regions)}
@@ -205,19 +220,24 @@ class Recorded:
         usable = np.isfinite(self.amplitude) & ~self.layout.touches
         return np.asarray(usable & (self.layout.distances > radius_mm) if radius_mm > 0 else usable)
 
-    def hidden(self, pairs: BoolArray) -> Recorded:
-        """The same without the responses of these pairs, and without waveforms, of which no predictor learns yet.
+    def hidden(self, pairs: BoolArray, *, waveforms: bool = False) -> Recorded:
+        """The same without the responses of these pairs.
 
         Parameters
         ----------
         pairs : array of bool, shape (n_sites, n_channels)
+        waveforms : bool
+            Keep waveforms, which are large: most predictors do not learn from them.
         """
         gone: dict[str, Any] = {}
         for one in fields(self):
             values = getattr(self, one.name)
-            if one.name == "layout" or values is None:
+            if one.name in ("layout", "times_s") or values is None:
                 continue
-            gone[one.name] = np.where(pairs, np.nan, values) if values.shape == pairs.shape else None
+            if values.ndim == 3:
+                gone[one.name] = np.where(pairs[..., None], np.nan, values) if waveforms else None
+            else:
+                gone[one.name] = np.where(pairs, np.nan, values)
         return replace(self, **gone)
 
 

@@ -102,7 +102,9 @@ def get_split(name: str) -> Callable[[Sequence[Layout]], Iterator[Split]]:
     return known[name]
 
 
-def training_view(recorded: Sequence[Recorded], split: Split, *, reversed_pairs: bool = False) -> list[Recorded]:
+def training_view(
+    recorded: Sequence[Recorded], split: Split, *, reversed_pairs: bool = False, waveforms: bool = False
+) -> list[Recorded]:
     """What a predictor may see of the responses: those of training sites, of patients who have some.
 
     Responses of training sites in channels that are made of a contact of a test site are hidden as well: they are the
@@ -114,6 +116,8 @@ def training_view(recorded: Sequence[Recorded], split: Split, *, reversed_pairs:
     split : Split
     reversed_pairs : bool
         Show them (`PLAIN`).
+    waveforms : bool
+        Keep waveforms.
     """
     layouts = [one.layout for one in recorded]
     out = []
@@ -124,7 +128,7 @@ def training_view(recorded: Sequence[Recorded], split: Split, *, reversed_pairs:
         gone = np.repeat(~train[:, None], layout.shape[1], axis=1)
         if not reversed_pairs:
             gone |= layout.touches[test].any(axis=0)
-        out.append(one.hidden(gone))
+        out.append(one.hidden(gone, waveforms=waveforms))
     return out
 
 
