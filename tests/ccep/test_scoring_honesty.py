@@ -247,6 +247,27 @@ def test_table_is_the_same_again() -> None:
     assert np.isfinite(cell(first, "distance", "latency_error_s").value)
 
 
+def test_patients_count_alike_whatever_their_sites_and_channels() -> None:
+    small = network_world(1, patient="small", n_leads=4, n_contacts=6, n_sites=6)
+    large = network_world(2, patient="large", n_leads=7, n_contacts=9, n_sites=24)
+    worlds = [small, large]
+    alone = [
+        score_table(one.recorded, {"truth": given(one.truth)}, n_permutations=0, n_bootstrap=10)
+        .set_index("metric")
+        .value
+        for one in worlds
+    ]
+    both = score_table(
+        [one.recorded for one in worlds],
+        {"truth": given(*[one.truth for one in worlds])},
+        n_permutations=0,
+        n_bootstrap=10,
+    ).set_index("metric")
+    assert both.value["auroc"] == pytest.approx(np.mean([one["auroc"] for one in alone]))
+    for metric in ("spearman", "partial_spearman", "specific_spearman"):
+        assert both.value[metric] == pytest.approx(np.tanh(np.mean([np.arctanh(one[metric]) for one in alone])))
+
+
 def test_wrong_predictions_are_refused() -> None:
     recorded = network_world(3).recorded
     with pytest.raises(InputError, match="one for each patient"):
