@@ -11,6 +11,7 @@ series : the same, or a recording in ``eeg`` or ``ieeg``, with ``_space-...`` wh
 ephys : ``sub-01[/ses-1]/ieeg/sub-01[_ses-1]_task-spes[_run-1]``, a recording in ``eeg`` or ``ieeg``
 dwi : ``sub-01[/ses-1]/dwi/sub-01[_ses-1][_dir-AP][_space-T1w]``, the images of a diffusion series
 eeg, ieeg : ``sub-01[/ses-1]/eeg/sub-01[_ses-1]_task-rest[_run-1]``, a recording
+implant : ``sub-01[/ses-1]/ieeg/sub-01[_ses-1]``, what the recordings of a session have in common
 atlas : ``atlas-NAME[_seg-...][_scale-...]``
 space : label of the template's space
 model : label of a surrogate family
@@ -104,6 +105,8 @@ PATTERNS: dict[str, str] = {
     "eeg_components": "{eeg}_desc-components_stats.tsv",
     "ieeg": "{ieeg}_desc-preproc_ieeg.vhdr",
     "ieeg_channels": "{ieeg}_desc-preproc_channels.tsv",
+    "electrodes": "{implant}_electrodes.tsv",
+    "coordsystem": "{implant}_coordsystem.json",
     "contacts": "{ieeg}_{atlas}_desc-contacts_stats.tsv",
     "ccep_sites": "{ieeg}_stimsites.tsv",
     "ccep_features": "{ieeg}_desc-ccep_features.tsv",
@@ -193,6 +196,7 @@ WILDCARDS: dict[str, str] = {
     "dwi": rf"{_SUBJECT}/dwi/{_STEM}(?:_space-{_LABEL})?",
     "eeg": rf"{_SUBJECT}/eeg/{_STEM}",
     "ieeg": rf"{_SUBJECT}/ieeg/{_STEM}",
+    "implant": rf"{_SUBJECT}/ieeg/{_STEM}",
     "atlas": rf"atlas-{_LABEL}(?:_seg-{_LABEL})?(?:_scale-{_LABEL})?",
     "model": r"[A-Za-z0-9]+",
     "pool": r"(?:_desc-pooled)?",

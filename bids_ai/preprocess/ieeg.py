@@ -80,8 +80,10 @@ class IeegPlan:
             second = others[0] if others else None
             own = info[first]
             reference = "bipolar" if second else own.reference
-            rows.append([name, own.kind, "uV", rate, own.group, reference, "good", first, second])
-        columns = ["name", "type", "units", "sampling_frequency", "group", "reference", "status"]
+            # BIDS wants the cutoffs of the amplifier here; they are those of the raw table, where they stand.
+            rows.append([name, own.kind, "uV", None, None, rate, own.group, reference, "good", first, second])
+        columns = ["name", "type", "units", "low_cutoff", "high_cutoff"]
+        columns += ["sampling_frequency", "group", "reference", "status"]
         return pd.DataFrame(rows, columns=[*columns, "contact_1", "contact_2"])
 
 

@@ -32,6 +32,8 @@ class Context:
         Command line of the run, for the report.
     assemble_reports : bool
         Whether the workflow itself assembles the reports (when snakemake is called by hand).
+    stages : tuple of str
+        What was asked for; empty for everything.
     """
 
     config: Config
@@ -41,6 +43,7 @@ class Context:
     run_dir: Path
     command: str = ""
     assemble_reports: bool = False
+    stages: tuple[str, ...] = ()
 
     @classmethod
     def load(cls, path: Path) -> Context:
@@ -74,7 +77,12 @@ class Context:
             run_dir=run_dir,
             command=str(values.get("command") or ""),
             assemble_reports=bool(values.get("assemble_reports")),
+            stages=tuple(name for name in str(values.get("stages") or "").split(",") if name),
         )
+
+    def asked_for(self, stage: str) -> bool:
+        """Whether a stage belongs to this run."""
+        return not self.stages or stage in self.stages
 
     @cached_property
     def names(self) -> Names:

@@ -6,8 +6,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 
+from bids_ai.bids.files import write_json
 from bids_ai.bids.index import Recording
+from bids_ai.bids.names import sidecar
+from bids_ai.bids.tables import write_table
 from bids_ai.stages.context import Context
 from bids_ai.stages.signals import open_signal, stimulation_of, told, write_signal
 
@@ -18,6 +22,11 @@ if TYPE_CHECKING:
 
 #: Of the signal whose spectrum is drawn, s, and up to here, Hz.
 _SPECTRUM_S, _HIGHEST_HZ = 60.0, 250.0
+
+_CHANNEL_COLUMNS = {
+    "contact_1": {"Description": "Contact that the channel is the signal of"},
+    "contact_2": {"Description": "Contact that is subtracted from it; n/a for channels as recorded"},
+}
 
 
 def run(context: Context, ieeg: str) -> None:
@@ -43,6 +52,26 @@ def run(context: Context, ieeg: str) -> None:
     meta = {"iEEGReference": plan.figures["Reference"], "QualityControl": quality}
     meta |= {"PowerLineFrequency": plan.figures["LineFrequency"] or "n/a"}
     write_signal(context, entry, pieces, plan.channel_table(opened), float(opened.raw.info["sfreq"]), meta)
+    write_json(sidecar(context.names.path("ieeg_channels", ieeg=ieeg)), _CHANNEL_COLUMNS)
+    _write_electrodes(context, entry, opened)
+
+
+def _write_electrodes(context: Context, entry: Recording, opened: OpenRecording) -> None:
+    """Positions of the contacts as they were read: BIDS wants them beside a recording, ``n/a`` where not known."""
+    given = opened.electrodes
+    names = list(given.names) if given else list(opened.channels.names)
+    places = given.positions_mm if given else np.full((len(names), 3), np.nan)
+    known = given is not None and given.frame.kind != "unknown"
+    label = given.frame.label if given and known else "Other"
+    system = {"iEEGCoordinateSystem": label, "iEEGCoordinateUnits": "mm"}
+    if not known:
+        system["iEEGCoordinateSystemDescription"] = "not known: the dataset does not say it"
+    folder = Path(entry.item).parent
+    holes = {"implant": str(folder / "_".join(part for part in folder.parts if part != "ieeg"))}
+    table = pd.DataFrame(places, columns=["x", "y", "z"]).assign(size=None)
+    table.insert(0, "name", names)
+    write_table(context.names.path("electrodes", **holes), table)
+    write_json(context.names.path("coordsystem", **holes), system)
 
 
 def _figures(context: Context, entry: Recording, opened: OpenRecording, pulses: Stimulation, plan: IeegPlan) -> None:

@@ -106,11 +106,15 @@ def _recording(context: Context, entry: Recording, failed: list[Failure]) -> Rec
     missing = [
         atlas.label
         for atlas in context.index.atlases
-        if context.index.applies(entry, atlas)
+        if context.asked_for("ec")
+        and context.index.applies(entry, atlas)
         and not context.names.path("ec", series=entry.series, atlas=atlas.label, model=context.model).is_file()
     ]
-    reason = f"no effective connectivity yet for {', '.join(missing)}" if missing else ""
-    return RecordingSummary(name, "partial" if missing else "done", reason, rows, kind)
+    reasons = [f"no effective connectivity yet for {', '.join(missing)}"] if missing else []
+    if entry.stimulated and context.asked_for("ccep"):
+        there = context.names.path("ccep_features", ieeg=entry.item).is_file()
+        reasons += [] if there else ["responses to stimulation are not measured yet"]
+    return RecordingSummary(name, "partial" if reasons else "done", "; ".join(reasons), rows, kind)
 
 
 def _bold_rows(context: Context, entry: Recording) -> list[SummaryRow]:

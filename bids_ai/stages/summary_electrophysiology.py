@@ -61,7 +61,8 @@ def site_table(context: Context, entry: Recording) -> list[Table]:
     sites = read_table(path)
     sites["current"] = sites["current"] * 1e3
     rows = [[_cell(row[column]) for column in _SITE_COLUMNS] for _, row in sites.iterrows()]
-    return [Table(f"Stimulated pairs: {Path(entry.item).name}", list(_SITE_COLUMNS.values()), rows)]
+    title = f"Stimulated pairs: {Path(entry.item).name}"
+    return [Table(title, list(_SITE_COLUMNS.values()), rows, section="stimulation")]
 
 
 def _cell(value: Any) -> Any:
@@ -109,7 +110,7 @@ def _response_rows(context: Context, entry: Recording) -> list[SummaryRow]:
         SummaryRow(
             "Stimulated pairs", quality.get("SitesMeasured"), note=f"of {quality.get('Sites')}", key="ccep_sites"
         ),
-        SummaryRow("Pulses used", quality.get("PulsesUsed"), note=f"of {quality.get('Pulses')}"),
+        SummaryRow("Pulses used", quality.get("PulsesUsed"), note=_dropped(quality)),
         SummaryRow("Pairs of site and channel tested", quality.get("PairsTested")),
         SummaryRow("Pairs too near to the stimulation", quality.get("PairsExcluded")),
         SummaryRow(
@@ -119,6 +120,11 @@ def _response_rows(context: Context, entry: Recording) -> list[SummaryRow]:
             "Odd against even pulses, r", quality.get("NoiseCeiling"), digits=2, note="stepped up to all pulses"
         ),
     ]
+
+
+def _dropped(quality: dict[str, Any]) -> str:
+    reasons = [f"{count} {reason}" for reason, count in quality.get("PulsesDropped", {}).items()]
+    return "; ".join([f"of {quality.get('Pulses')}", *reasons])
 
 
 def _listed(names: list[str], most: int = 8) -> str:

@@ -7,7 +7,10 @@ from bids_ai import __version__
 from bids_ai.bids.description import BIDSIGNORE, bids_uri, write_root
 from bids_ai.bids.names import PATTERNS
 
-OUTSIDE_BIDS = ("tractography", "dwimap", "dwiref", "xfm", "boldref", "timeseries", "relmat", "surrogate", "stats")
+OUTSIDE_BIDS = (
+    *("tractography", "dwimap", "dwiref", "xfm", "boldref", "timeseries", "relmat", "surrogate", "stats"),
+    *("stimsites", "features", "ave"),
+)
 
 
 def test_root_files(tmp_path, monkeypatch):

@@ -29,6 +29,7 @@ CHOICES = {
     "ephys": EPHYS,
     "eeg": EPHYS[1:],
     "ieeg": EPHYS[:1],
+    "implant": ["sub-01/ieeg/sub-01", "sub-02/ses-1/ieeg/sub-02_ses-1"],
     "band": ["alpha", "lowbeta"],
     "dwi": DWIS,
     "atlas": ATLASES,

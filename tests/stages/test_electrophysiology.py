@@ -124,11 +124,12 @@ def every_pulse_is_accounted_for(quality: dict) -> bool:
     return quality["Pulses"] == quality["PulsesUsed"] + sum(quality["PulsesDropped"].values())
 
 
-def test_responses_are_found_where_they_are(measured):
+def test_responses_are_found_where_they_are(measured, tmp_path):
     sites, table, quality = measured()
     assert every_pulse_is_accounted_for(quality)
     assert quality["warnings"] == []
     assert list(sites["pulses_used"]) == [6, 6, 6]
+    assert (tmp_path / "out/sub-01/ieeg/sub-01_electrodes.tsv").is_file()  # BIDS wants it beside a recording
     found = table[table["responder"] == 1]
     # Third and fourth contact of the other lead: in three differences, of which the middle one has it on both sides.
     assert {"B2-B3", "B4-B5"} <= set(found["channel"][found["contact_1"] == "A1"])
