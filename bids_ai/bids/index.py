@@ -45,7 +45,8 @@ class Recording:
     source: str
     modality: str = "bold"  # or eeg, ieeg
     stimulated: bool = False  # single-pulse stimulation, by the rows of its events
-    located: bool = True  # whether it is known where it records from, so that regions have series
+    located: bool = True  # it is known where it records from; without this or the next, regions have no series
+    resting: bool = True  # it has stretches without stimulation
     space: str | None = None
     anat: str | None = None
     slice_timing: tuple[float, ...] | None = None  # s
@@ -223,7 +224,7 @@ class Index:
     def applies(recording: Recording, atlas: AtlasEntry) -> bool:
         """Whether series of this recording in this atlas are made or found."""
         of_another_tool = recording.engine == "timeseries"
-        fits = recording.located and (atlas.kind == "series") == of_another_tool
+        fits = recording.located and recording.resting and (atlas.kind == "series") == of_another_tool
         return fits and recording.atlas in (None, atlas.label)
 
     def fits_of(self, atlas: AtlasEntry) -> list[Fit]:

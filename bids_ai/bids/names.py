@@ -39,6 +39,7 @@ ENTITIES: dict[str, str] = {
     "part": "part",
     "hemisphere": "hemi",
     "space": "space",
+    "recording": "recording",
     "atlas": "atlas",
     "segmentation": "seg",
     "scale": "scale",
@@ -252,6 +253,9 @@ class Names:
         roots = ("series", "bold", "ephys", "dwi", "anat")
         item = next(Path(holes[hole]) for hole in roots if f"{{{hole}}}" in FIGURES[key])
         stems = {hole: Path(value).name for hole, value in holes.items()}
+        if "series" in stems and (kind := Path(holes["series"]).parent.name) in ("eeg", "ieeg"):
+            # Figures of all modalities share a folder, and names of recordings need not differ.
+            stems["series"] += f"_recording-{kind}"
         name = FIGURES[key].format(**{"pool": "", "space": self.space} | stems)
         return self.output_dir / item.parts[0] / "figures" / name
 

@@ -21,6 +21,7 @@ ENTITY_WORDS = {
     "rec": "reconstruction",
     "run": "run",
     "space": "space",
+    "recording": "",
     "atlas": "atlas",
     "seg": "",
     "scale": "",

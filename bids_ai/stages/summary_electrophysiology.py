@@ -47,6 +47,9 @@ def signal_notices(context: Context, entry: Recording) -> list[Notice]:
         quality = (meta or {}).get("QualityControl", {})
         for key in ("warnings", "left_out", "notes"):
             found += [Notice(str(text), name) for text in quality.get(key, [])]
+    if not entry.resting:
+        text = "Pulses follow each other so closely that too little of it is free of stimulation for region series."
+        found.append(Notice(text, name))
     if not entry.located:
         text = "It is not known where its contacts lie in a brain: there are no region series and no connectivity."
         found.append(Notice(text, name))

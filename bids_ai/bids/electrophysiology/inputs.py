@@ -7,8 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+import numpy as np
+from numpy.typing import NDArray
+
 from bids_ai.bids.electrophysiology.electrodes import choose_electrodes
-from bids_ai.bids.electrophysiology.events import read_events
+from bids_ai.bids.electrophysiology.events import STIMULATION, read_events
 from bids_ai.bids.electrophysiology.formats import header_rate
 from bids_ai.bids.electrophysiology.sidecars import find_tables
 from bids_ai.bids.index import Anatomy, Recording, Skipped
@@ -25,6 +28,10 @@ EXTENSIONS = {
 #: 100 Hz, are modelled.
 SERIES_HZ = 250.0
 
+#: Less time without stimulation makes no region series, s: a model of rhythms wants thousands of samples.
+LEAST_REST_S = 10.0
+#: Kept clear before and after a pulse, and the shortest piece that counts, s (as `preprocess.ieeg_segments`).
+_CLEAR_S, _SHORTEST_S = (0.1, 2.0), 1.0
 #: Signals that are a folder.
 _FOLDER = ".mefd"
 _ENTITIES = ("subject", "session", "task", "acquisition", "run")
@@ -102,6 +109,10 @@ def _recording(root: Path, path: Path, entities: dict[str, Any], anatomy: Anatom
     modality = str(entities["datatype"])
     meta = read_metadata(path, root)
     events = next(iter(find_tables(path, "events")), None)
+    onsets = np.empty(0)
+    if events is not None and modality == "ieeg":
+        table = read_events(events)
+        onsets = table.onsets_s[table.of_type(STIMULATION)]
     session = entities.get("session")
     folder = (f"sub-{entities['subject']}", *((f"ses-{session}",) if session else ()), modality)
     item = "/".join((*folder, stem({key: entities.get(key) for key in _ENTITIES})))
@@ -117,7 +128,8 @@ def _recording(root: Path, path: Path, entities: dict[str, Any], anatomy: Anatom
         source=str(path),
         modality=modality,
         located=modality == "eeg" or _located(path, anatomy),
-        stimulated=events is not None and modality == "ieeg" and read_events(events).has_stimulation,
+        stimulated=len(onsets) > 0,
+        resting=not len(onsets) or _rest_s(onsets, meta) >= LEAST_REST_S,
         anat=anatomy.item if anatomy else None,
         events=str(events) if events else None,
     )
@@ -129,6 +141,15 @@ def _located(path: Path, anatomy: Anatomy | None) -> bool:
     if electrodes is None or not electrodes.usable:
         return False
     return electrodes.frame.kind == "template" or (electrodes.frame.scanner and anatomy is not None)
+
+
+def _rest_s(onsets_s: NDArray[np.float64], meta: dict[str, Any]) -> float:
+    """Time without stimulation in pieces that are long enough, s: what lies between the pulses, and after the last."""
+    known = np.sort(onsets_s[np.isfinite(onsets_s)])
+    length = meta.get("RecordingDuration")
+    end = float(length) if isinstance(length, int | float) else float(known[-1] if len(known) else 0.0)
+    pieces = np.append(known - _CLEAR_S[0], end) - np.insert(known + _CLEAR_S[1], 0, 0.0)
+    return float(pieces[pieces >= _SHORTEST_S].sum())
 
 
 def _sampling_hz(meta: dict[str, Any], path: Path) -> float:
