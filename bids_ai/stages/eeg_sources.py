@@ -28,10 +28,10 @@ def write_sources(context: Context, entry: Recording, atlas: str) -> None:
     reasons = made.resolution.reasons
     lost = np.asarray(np.isnan(made.series).all(axis=0))
     if lost.all():
+        absent = [one.message for one in open_signal(entry).findings if one.code in ("only-in-file", "only-in-table")]
         raise InputError(
             f"None of {len(nodes)} regions can be told from the others with {made.quality['n_channels']} good channels "
-            f"that have a position ({'; '.join(sorted(set(reasons.values())))}). Choose an atlas of fewer regions, or "
-            "see in the report which channels were left out."
+            f"that have a position. {' '.join(absent)} Correct channels.tsv, or choose an atlas of fewer regions."
         )
     coverage = pd.DataFrame(
         {
