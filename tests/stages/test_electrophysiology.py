@@ -39,6 +39,7 @@ def write_recording(
     unit: str | None = "A",
     placed: bool = True,
     bad: tuple[str, ...] = (),
+    kind: str = "SEEG",
     change: Callable[[np.ndarray], np.ndarray] | None = None,
     run: str = "1",
 ) -> Path:
@@ -71,7 +72,7 @@ def write_recording(
     )
     meta = {"TaskName": "ccep", "SamplingFrequency": hz, "PowerLineFrequency": 50}
     (folder / f"{stem}_ieeg.json").write_text(json.dumps(meta))
-    lines = [f"{name}\tSEEG\tuV\t{name[0]}\t{'bad' if name in bad else 'good'}" for name in names]
+    lines = [f"{name}\t{kind}\tuV\t{name[0]}\t{'bad' if name in bad else 'good'}" for name in names]
     (folder / f"{stem}_channels.tsv").write_text("\n".join(["name\ttype\tunits\tgroup\tstatus", *lines]) + "\n")
     (folder / f"{stem}_events.tsv").write_text("\n".join(rows) + "\n")
     column = {"Description": "current"} | ({"Units": unit} if unit else {})
@@ -135,6 +136,16 @@ def test_responses_are_found_where_they_are(measured, tmp_path):
     assert {"B2-B3", "B4-B5"} <= set(found["channel"][found["contact_1"] == "A1"])
     assert {"A2-A3", "A4-A5"} <= set(found["channel"][found["contact_1"] == "B1"])
     assert len(found) <= 8  # six are true; one in twenty of what is found may not be
+
+
+def test_channels_that_respond_to_one_site_are_not_in_the_mean_of_surface_channels(measured):
+    """In the mean, a response would appear upside down in every channel that has none."""
+    _, table, quality = measured(kind="ECOG", n_pulses=(9, 9, 9))
+    assert quality["Reference"].startswith("mean of the 8 of 12 surface channels")
+    found = table[table["responder"] == 1]
+    true = found["channel"].isin(["A3", "A4", "B3", "B4"])
+    assert true.sum() == 6
+    assert (~true).sum() <= 1
 
 
 def test_without_coordinates_the_near_channels_are_said_to_be_in(measured):
