@@ -4,22 +4,35 @@
     python -m benchmarks.ccep_scoring ceiling [--repeats 20]            # the truth itself as a prediction
     python -m benchmarks.ccep_scoring claims [--repeats 200]            # gains where distance alone decides
     python -m benchmarks.ccep_scoring permutation [--repeats 600]       # p of a prediction by distance
+    python -m benchmarks.ccep_scoring virtual [--patients 3]            # patients with signals: detect, predict, score
 
-Nothing is downloaded. Virtual patients are those of the tests (tests/ccep/worlds.py): arrays, no signals.
+Nothing is downloaded. Patients are those of tests/ccep/worlds.py, arrays without signals, except for `virtual`.
 """
 
 from __future__ import annotations
 
 import argparse
+import tempfile
 import time
+from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
+from bids_ai.ccep import matrices
+from bids_ai.ccep.epochs import iter_sites, plan_sites
 from bids_ai.ccep.prediction.cross import predict_all
 from bids_ai.ccep.prediction.registry import PREDICTORS
+from bids_ai.ccep.registry import measure
+from bids_ai.ccep.responders import PseudoOnsetNull, pseudo_onsets, responders
 from bids_ai.ccep.scoring.predicted import Predicted
+from bids_ai.ccep.scoring.recorded import Layout, Recorded
 from bids_ai.ccep.scoring.resampling import stratified_p
 from bids_ai.ccep.scoring.table import score_table
+from bids_ai.ccep.trials import halves
+from bids_ai.simulate.connectome import group_connectome
+from bids_ai.simulate.parcels import template_parcels
+from bids_ai.simulate.plan import stream
 from tests.ccep.worlds import distance_world, network_world
 
 SPLIT = "leave-lead-out"
@@ -97,17 +110,95 @@ def permutation(repeats: int) -> None:
         print(f"| {noise} | {np.mean(np.array(hits) <= 0.05):.3f} |")
 
 
+def virtual(patients: int) -> None:
+    """Patients with signals. EC is the true response between regions: no fit can have a better one."""
+    recorded = []
+    for k in range(patients):
+        with tempfile.TemporaryDirectory() as folder:
+            recorded.append(virtual_patient(Path(folder), FIRST_SEED + k))
+    names = [name for name in PREDICTORS if name not in ("ec-multistep", "impulse-response", "group-prior")]
+    table = score_table(recorded, predict_all(recorded, names, ["leave-site-out", "leave-patient-out"]))
+    measures = ["spearman", "partial_spearman", "specific_spearman", "auroc", "brier"]
+    print("| model | split | " + " | ".join(measures) + " | of ceiling | over distance | over combination | n sites |")
+    print("|---" * (len(measures) + 6) + "|")
+    for (model, split), rows in table.groupby(["model", "split"], sort=False):
+        by = rows.set_index("metric")
+        rho = by.loc["spearman"]
+        gains = [
+            "n/a"
+            if np.isnan(rho[name])
+            else f"{rho[name]:+.2f} [{rho[f'{name}_lower']:+.2f}, {rho[f'{name}_upper']:+.2f}]"
+            for name in ("gain_over_distance", "gain_over_combination")
+        ]
+        values = ["n/a" if np.isnan(by.value[one]) else f"{by.value[one]:.2f}" for one in measures]
+        share = "n/a" if np.isnan(rho.of_ceiling) else f"{rho.of_ceiling:.2f}"
+        print(f"| {model} | {split} | " + " | ".join([*values, share, *gains]) + f" | {rho.n_sites:.0f} |")
+
+
+def virtual_patient(root: Path, seed: int) -> Recorded:
+    """Write a virtual patient, detect its responses, and take its regions from the truth."""
+    from benchmarks.ccep_detection import virtual as write
+
+    raw, pulses, positions, names, bad, _ = write(root, seed)
+    hz, n_samples = float(raw.info["sfreq"]), int(raw.n_times)
+
+    def read(start: int, stop: int) -> np.ndarray:
+        return np.asarray(raw.get_data(start=start, stop=stop))
+
+    null = PseudoOnsetNull.from_recording(read, pseudo_onsets(pulses.samples, hz, n_samples), hz, seed=seed)
+    sites = plan_sites(pulses, hz, n_samples)
+    found: dict[str, list[np.ndarray]] = {name: [] for name in ("p", "z", "whole", "odd", "even")}
+    for _, trials, _ in iter_sites(read, sites, pulses, hz, bad_channels=bad):
+        tested = null.test(trials)
+        parts = dict(zip(("whole", "odd", "even"), (trials, *halves(trials)), strict=True))
+        for name, value in {
+            "p": tested.p,
+            "z": tested.z,
+            **{k: measure(v, ["rms"])["rms_uv"] for k, v in parts.items()},
+        }.items():
+            found[name].append(value)
+    values = {name: np.array(one) for name, one in found.items()}
+    truth = root / "sourcedata/truth/sub-01/ieeg"
+    shares = pd.read_csv(truth / "sub-01_desc-shares_matrix.tsv", sep="\t", index_col=0, na_values="n/a").loc[names]
+    between = pd.read_csv(
+        truth / "sub-01_task-spes_desc-regionregion_stat-ccepamplitude_relmat.tsv",
+        sep="\t",
+        index_col=0,
+        na_values="n/a",
+    ).to_numpy(float)
+    parcels = template_parcels(24)
+    weights = group_connectome(parcels.centroids_mm, parcels.homotopic, stream(seed, "group")).weights
+    fc = np.corrcoef(np.load(truth / "sub-01_task-rest_desc-regions_timeseries.npz")["activity"].astype(float).T)
+    contacts = np.array([site.contacts for site in sites])
+    of_contacts = np.nan_to_num(shares.to_numpy(float))
+    leads = np.array([name.rstrip("0123456789") for name in names])
+    layout = Layout(
+        str(seed),
+        positions,
+        leads,
+        contacts,
+        np.repeat(np.arange(len(names))[:, None], 2, axis=1),
+        site_shares=of_contacts[contacts].mean(axis=1),
+        channel_shares=of_contacts,
+        matrices={"sc": 0.5 * (weights + weights.T), "fc": fc, "ec": between},
+    )
+    responder, _ = responders(matrices.excluded(values["p"], layout.distances), values["z"])
+    return Recorded(layout, values["whole"], responder, values["odd"], values["even"])
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=["speed", "ceiling", "claims", "permutation"])
-    parser.add_argument("--patients", type=int, default=1)
+    parser.add_argument("what", choices=["speed", "ceiling", "claims", "permutation", "virtual"])
+    parser.add_argument("--patients", type=int)
     parser.add_argument("--sites", type=int, default=50)
     parser.add_argument("--repeats", type=int)
     given = parser.parse_args()
     if given.what == "speed":
-        speed(given.patients, given.sites)
+        speed(given.patients or 1, given.sites)
     elif given.what == "ceiling":
         ceiling(given.repeats or 20)
+    elif given.what == "virtual":
+        virtual(given.patients or 3)
     elif given.what == "claims":
         claims(given.repeats or 200)
     else:

@@ -247,6 +247,15 @@ def test_table_is_the_same_again() -> None:
     assert np.isfinite(cell(first, "distance", "latency_error_s").value)
 
 
+def test_mean_of_the_other_sites_is_not_specific() -> None:
+    """Less the channel's mean it is the site itself, turned over: rho -1 without any knowledge."""
+    recorded = network_world(1).recorded
+    table = score_table(recorded, predict_all(recorded, ["channel-mean"], [PLAIN]), n_permutations=0, n_bootstrap=10)
+    row = cell(table, "channel-mean", "specific_spearman", PLAIN)
+    assert np.isnan(row.value)
+    assert "learns of channels" in row.reason
+
+
 def test_patients_count_alike_whatever_their_sites_and_channels() -> None:
     small = network_world(1, patient="small", n_leads=4, n_contacts=6, n_sites=6)
     large = network_world(2, patient="large", n_leads=7, n_contacts=9, n_sites=24)

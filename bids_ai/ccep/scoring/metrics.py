@@ -154,6 +154,8 @@ def _partial(view: View, pairs: BoolArray) -> Array:
 
 
 def _specific(view: View, pairs: BoolArray) -> Array:
+    if view.predicted.by_channel:
+        return np.full(len(pairs), np.nan)
     pairs = pairs & (np.nan_to_num(view.stack.amplitude) > 0)
     amplitude = np.log(np.where(pairs, view.stack.amplitude, 1.0))
     ours, theirs = (specific(one, pairs, view.stack.groups) for one in (amplitude, view.score))
@@ -195,7 +197,7 @@ METRICS: tuple[Metric, ...] = (
         "specific_spearman",
         _scored,
         _specific,
-        "no site with enough pairs, or the prediction is a sum of site and channel",
+        "no site with enough pairs, or the prediction is a sum of site and channel, or learns of channels",
         fisher=True,
         chance=_constant(0.0),
     ),

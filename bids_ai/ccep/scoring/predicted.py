@@ -27,6 +27,9 @@ class Predicted:
         At the recorded times, in the recorded unit.
     reason : str
         Why there is no prediction, for sites that have none.
+    by_channel : bool
+        The model learns something of each channel from the other sites. What such a prediction holds of a site is what
+        the site lacks in the mean of the others, so that `specific_spearman` would be negative without any reason.
     no_latency : str
         Why the model gives no latency.
     """
@@ -37,6 +40,7 @@ class Predicted:
     waveforms: Sequence[Array] | None = None
     reason: str = ""
     no_latency: str = ""
+    by_channel: bool = False
 
     def check(self, recorded: Sequence[Recorded], name: str) -> None:
         """Refuse a prediction of other shapes than the recording, or one with infinite values.
