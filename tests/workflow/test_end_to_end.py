@@ -1,4 +1,4 @@
-"""The main job on a generated dataset, from T1w, BOLD and the DWI of one subject to the reports.
+"""The main job on a generated dataset, from T1w, BOLD, EEG and the DWI of one subject to the reports.
 
 `manifest_tiny.txt` lists every file of the output. When outputs are meant to change:
 python -m tests.workflow.test_end_to_end OUTPUT_DIR > tests/workflow/manifest_tiny.txt
@@ -27,8 +27,8 @@ pytestmark = [pytest.mark.workflow, pytest.mark.slow]
 
 MANIFEST = Path(__file__).with_name("manifest_tiny.txt")
 ATLAS = "atlas-EqualVolume_scale-20"
-#: Six fits: four runs, and the runs of each subject together.
-N_FITS = 6
+#: Fits: four runs of BOLD, the runs of each subject together, and the EEG of each.
+N_FITS, N_EEG = 8, 2
 
 
 def manifest(output_dir: Path) -> list[str]:
@@ -41,7 +41,7 @@ def manifest(output_dir: Path) -> list[str]:
 def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two subjects, the first with DWI."""
     out_dir = tmp_path_factory.mktemp("generated") / "with DWI"
-    return write_cohort(out_dir, seed=1, size="tiny", modalities=("t1w", "dwi", "bold"), ragged=True)
+    return write_cohort(out_dir, seed=1, size="tiny", modalities=("t1w", "dwi", "bold", "eeg"), ragged=True)
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +70,7 @@ def out(finished: Answer, call: list[object]) -> Path:
 
 def test_every_report_is_named_at_the_end(finished, out):
     assert finished.out.splitlines() == [f"report: {out / 'sub-01.html'}", f"report: {out / 'sub-02.html'}"]
-    assert "4 recording(s), 1 diffusion series, 0 failed job(s), 0 left out for a fault." in finished.err
+    assert "6 recording(s), 1 diffusion series, 0 failed job(s), 0 left out for a fault." in finished.err
 
 
 def test_the_outputs_are_those_of_the_manifest(out):
@@ -137,7 +137,10 @@ def test_effective_connectivity_is_whole_and_has_no_diagonal(out):
         matrix, names = read_relmat(path)
         assert len(names) == 20
         assert np.isnan(np.diag(matrix)).all()
-        assert np.isfinite(matrix[~np.eye(20, dtype=bool)]).all()
+        # Sources of EEG that cannot be told apart have no value; all others have one.
+        known = np.isfinite(matrix).any(axis=0)
+        assert known.sum() == 20 if path.parent.name == "func" else 8 <= known.sum() < 20
+        assert np.isfinite(matrix[np.ix_(known, known)][~np.eye(known.sum(), dtype=bool)]).all()
         assert path.read_text().splitlines()[1].split("\t")[1] == "n/a"
         meta = read_json(path.with_suffix(".json"))
         assert (meta["Directed"], meta["RowRole"], meta["ColumnRole"]) == (True, "source", "target")
@@ -157,13 +160,30 @@ def test_functional_connectivity_is_that_of_the_series(out):
         np.testing.assert_allclose(matrix[off], np.corrcoef(series[kept].T)[off], atol=1e-5)
 
 
+def test_eeg_is_cleaned_and_its_regions_have_series(out):
+    recordings = sorted(out.rglob("*_desc-preproc_eeg.json"))
+    assert len(recordings) == N_EEG
+    for path in recordings:
+        meta = read_json(path)
+        assert meta["EEGReference"] == "average"
+        assert meta["QualityControl"]["ica"]["done"]
+        [table] = path.parent.glob("*_timeseries.tsv.gz")
+        series, names = read_timeseries(table)
+        assert series.shape == (round(meta["RecordingDuration"] * meta["SamplingFrequency"]), 20)
+        lost = read_json(table.with_name(table.name.replace(".tsv.gz", ".json")))["RegionsWithoutData"]
+        assert [name for name, column in zip(names, series.T, strict=True) if np.isnan(column).all()] == lost
+        alpha, columns = read_relmat(next(path.parent.glob("*_stat-imaginarycoherence_desc-alpha_relmat.tsv")))
+        assert columns == names
+        assert np.nanmin(alpha) >= 0
+
+
 def test_every_fit_says_how_it_was_made(out):
     descriptions = [read_json(path) for path in sorted(out.rglob("*_surrogate.json"))]
     assert len(descriptions) == N_FITS
     assert {entry["Status"] for entry in descriptions} == {"fitted"}
     assert all(source.startswith("bids::sub-") for entry in descriptions for source in entry["Sources"])
     # One run, or two; and the structural connectivity, where the subject has DWI.
-    assert sorted(len(entry["Sources"]) for entry in descriptions) == [1, 1, 2, 2, 2, 3]
+    assert sorted(len(entry["Sources"]) for entry in descriptions) == [1, 1, 1, 2, 2, 2, 2, 3]
     given = {entry["Sources"][0].partition("/")[0]: entry["StructuralConnectivity"] for entry in descriptions}
     assert given == {"bids::sub-01": "of the subject", "bids::sub-02": "none"}
 
