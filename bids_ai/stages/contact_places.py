@@ -15,8 +15,7 @@ import pandas as pd
 from bids_ai.bids.index import Recording
 from bids_ai.bids.tables import read_table
 from bids_ai.stages.context import Context
-from bids_ai.stages.inputs import atlas_volume, read_nodes
-from bids_ai.stages.templates import load_template
+from bids_ai.stages.inputs import atlas_in_template, atlas_volume, read_nodes
 
 if TYPE_CHECKING:
     from bids_ai.bids.electrophysiology.electrodes import ElectrodeTable
@@ -131,27 +130,18 @@ def regions_of(
 
 
 def _brain(context: Context, entry: Recording, atlas: str, electrodes: ElectrodeTable) -> Brain:
-    volume = atlas_volume(context, atlas)
     if electrodes.frame.scanner and entry.anat is not None:
-        return _own_brain(context, entry, volume)
+        return _own_brain(context, entry, atlas)
+    volume = atlas_volume(context, atlas)
     return Brain(volume.image, volume.space, f"{volume.label} in its own space, {volume.space}", None)
 
 
-def _own_brain(context: Context, entry: Recording, volume: Any) -> Brain:
+def _own_brain(context: Context, entry: Recording, atlas: str) -> Brain:
     """Bring the atlas to the T1w: native coordinates are those of its scanner."""
-    from bids_ai.parcellation.spaces import bring_to_template, warp_labels
+    from bids_ai.parcellation.spaces import warp_labels
 
-    path, template = context.names.path, load_template(context)
-    anat = entry.anat or ""
-    labels, method = bring_to_template(
-        volume,
-        template.t1w,
-        template.space,
-        grid=template.t1w,
-        moving_template=template.t1w if volume.space == template.space else context.config.parcellation.template,
-        cache_dir=context.cache_dir,
-        template_mask=template.mask,
-    )
+    path, anat = context.names.path, entry.anat or ""
+    labels, method = atlas_in_template(context, atlas)
     reference = nib.Nifti1Image.from_filename(path("t1w", anat=anat))
     own = warp_labels(labels, reference, [path("template_to_t1w", anat=anat)])
     grey, white = (np.asarray(nib.load(path(key, anat=anat)).dataobj) > 0.5 for key in ("gm", "wm"))  # type: ignore[attr-defined]

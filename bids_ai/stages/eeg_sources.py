@@ -12,9 +12,8 @@ from bids_ai.bids.tables import read_table, write_table
 from bids_ai.errors import InputError
 from bids_ai.stages.context import Context
 from bids_ai.stages.ephys_timeseries import publish
-from bids_ai.stages.inputs import atlas_volume, read_nodes
+from bids_ai.stages.inputs import atlas_in_template, read_nodes
 from bids_ai.stages.signals import open_signal
-from bids_ai.stages.templates import load_template
 
 
 def write_sources(context: Context, entry: Recording, atlas: str) -> None:
@@ -56,18 +55,7 @@ def write_sources(context: Context, entry: Recording, atlas: str) -> None:
 
 def _atlas(context: Context, atlas: str, nodes: pd.DataFrame) -> tuple[np.ndarray, np.ndarray, str]:
     """Labels 1..n in the order of the nodes, in the space of the bundled template."""
-    from bids_ai.parcellation.spaces import bring_to_template
-
-    template, volume = load_template(context), atlas_volume(context, atlas)
-    image, method = bring_to_template(
-        volume,
-        template.t1w,
-        template.space,
-        grid=template.t1w,
-        moving_template=template.t1w if volume.space == template.space else context.config.parcellation.template,
-        cache_dir=context.cache_dir,
-        template_mask=template.mask,
-    )
+    image, method = atlas_in_template(context, atlas)
     given = np.asanyarray(image.dataobj)
     lookup = np.zeros(max(int(given.max()), int(nodes["index"].max())) + 1, int)
     lookup[nodes["index"].to_numpy(int)] = np.arange(1, len(nodes) + 1)

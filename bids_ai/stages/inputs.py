@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -11,6 +11,7 @@ import pandas as pd
 from bids_ai.bids.index import Fit
 from bids_ai.bids.tables import check_names, read_relmat, read_table, read_timeseries
 from bids_ai.stages.context import Context
+from bids_ai.stages.templates import load_template
 
 if TYPE_CHECKING:
     from bids_ai.parcellation.atlas import Atlas
@@ -23,6 +24,29 @@ def atlas_volume(context: Context, label: str) -> Atlas:
     settings = context.config.parcellation
     spec = context.index.atlas(label).spec
     return load_atlas(spec, cache_dir=context.cache_dir, table=settings.table, space=settings.space)
+
+
+def atlas_in_template(context: Context, label: str) -> tuple[Any, str]:
+    """Bring an atlas to the grid of the run's template.
+
+    Returns
+    -------
+    image : nibabel image
+    method : str
+        A sentence on how it came there.
+    """
+    from bids_ai.parcellation.spaces import bring_to_template
+
+    template, volume = load_template(context), atlas_volume(context, label)
+    return bring_to_template(
+        volume,
+        template.t1w,
+        template.space,
+        grid=template.t1w,
+        moving_template=template.t1w if volume.space == template.space else context.config.parcellation.template,
+        cache_dir=context.cache_dir,
+        template_mask=template.mask,
+    )
 
 
 def read_nodes(context: Context, label: str) -> pd.DataFrame:

@@ -14,9 +14,8 @@ from bids_ai.bids.names import sidecar
 from bids_ai.bids.tables import write_relmat
 from bids_ai.stages.context import Context
 from bids_ai.stages.diffusion_images import from_template, image_of, space_of_transform
-from bids_ai.stages.inputs import atlas_volume, read_nodes
+from bids_ai.stages.inputs import atlas_in_template, atlas_volume, read_nodes
 from bids_ai.stages.sidecars import atlas_identity, sources, versions
-from bids_ai.stages.templates import load_template
 from bids_ai.stages.tractography import StoredTractogram
 
 if TYPE_CHECKING:
@@ -88,21 +87,11 @@ def _in_template(context: Context, entry: Diffusion, atlas: str) -> tuple[Any, s
     """Atlas in the template that the series is registered to, and a sentence on how it came there."""
     from bids_ai.parcellation.spaces import bring_to_template
 
-    volume, cache = atlas_volume(context, atlas), context.cache_dir
     if entry.engine == "qsiprep":
         # Of the template of another tool no image is at hand: spaces of MNI152 are matched by their coordinates.
-        space = space_of_transform(entry)
-        return bring_to_template(volume, None, space, grid=volume.image, cache_dir=cache)
-    template = load_template(context)
-    return bring_to_template(
-        volume,
-        template.t1w,
-        template.space,
-        grid=template.t1w,
-        moving_template=template.t1w if volume.space == template.space else context.config.parcellation.template,
-        cache_dir=cache,
-        template_mask=template.mask,
-    )
+        volume, space = atlas_volume(context, atlas), space_of_transform(entry)
+        return bring_to_template(volume, None, space, grid=volume.image, cache_dir=context.cache_dir)
+    return atlas_in_template(context, atlas)
 
 
 def _describe(
