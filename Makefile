@@ -15,7 +15,7 @@ $(VENV)/installed: pyproject.toml constraints/ci.txt tools/install.py
 demo: install  ## the main job on a small generated dataset
 	rm -rf $(DEMO)
 	$(BIN)/bids-ai simulate $(DEMO)/dataset --modalities t1w dwi bold eeg ieeg --ragged
-	$(BIN)/bids-ai run $(DEMO)/dataset $(DEMO)/output participant
+	$(BIN)/bids-ai run $(DEMO)/dataset $(DEMO)/output participant --atlases EqualVolume:24
 
 test: lint  ## all checks
 	$(BIN)/python -m pytest --cov --cov-report=term:skip-covered
