@@ -154,7 +154,7 @@ def test_what_cannot_be_is_refused(model, ball, labels):
         eeg_sources.region_sources(model, data, 100.0, method="beamformer")
     with pytest.raises(InputError, match="'pca_flip' or"):
         eeg_sources.region_sources(model, data, 100.0, summary="max")
-    with pytest.raises(InputError, match="Good samples"):
+    with pytest.raises(InputError, match="Two good samples or more are wanted"):
         eeg_sources.region_sources(model, data * np.nan, 100.0)
     with pytest.raises(InputError, match="'bem' or 'sphere'"):
         eeg_head_model.head_model(model.names, model.electrodes_mm, ball, labels, 6, conductor="cube")
