@@ -103,30 +103,44 @@ def effective(root: Path, out_dir: Path, label: str) -> None:
     centres = pd.read_csv(nodes, sep="\t")[["x", "y", "z"]].to_numpy(float)
     distance = np.linalg.norm(centres[:, None] - centres, axis=-1)
     rows: list[dict[str, object]] = []
-    for path in sorted(out_dir.glob(f"sub-*/**/*_atlas-{label}_*stat-effectiveconnectivity_relmat.tsv")):
+    pattern = f"sub-*/**/func/*_atlas-{label}_*stat-effectiveconnectivity*_relmat.tsv"
+    for path in sorted(out_dir.glob(pattern)):
         subject = path.relative_to(out_dir).parts[0]
         (true_file,) = (root / "sourcedata/truth" / subject).rglob("*_stat-effectiveconnectivity_relmat.tsv")
         truth, stem = read_relmat(true_file)[0], re.sub(r"_model-.*", "", path.name)
         known = {"distance": -distance, "EC": read_relmat(path)[0]}
+        pooled = "_desc-pooled" in path.name
+        # Of all runs together there is no FC: that of the runs is averaged.
+        runs = f"{subject}_*_atlas-{label}" if pooled else stem
         for name, stat in {"FC": "pearsoncorrelation", "partial correlation": "partialcorrelation"}.items():
-            (file,) = path.parent.glob(f"{stem}_stat-{stat}_relmat.tsv")
-            known[name] = read_relmat(file)[0]
+            files = [one for one in (out_dir / subject).rglob(f"{runs}_stat-{stat}_relmat.tsv") if "func" in one.parts]
+            known[name] = np.mean([read_relmat(one)[0] for one in files], axis=0)
         for file in (out_dir / subject).rglob(f"*_atlas-{label}_*stat-sift2sum_relmat.tsv"):
             known["SC"] = read_relmat(file)[0]
             known["SC x FC"] = known["SC"] * known["FC"]
-        model = re.sub(r".*_model-([a-z0-9]+)_.*", r"\1", path.name)
+        model = json.loads(path.with_suffix(".json").read_text()).get("Model", "none")
         for name, matrix in known.items():
             off = ~np.eye(len(truth), dtype=bool) & np.isfinite(truth) & np.isfinite(matrix)
             odd = [np.where(off & off.T, m - m.T, np.nan)[np.triu_indices(len(m), 1)] for m in (truth, matrix)]
             both = np.isfinite(odd).all(axis=0)
             direction = np.corrcoef(odd[0][both], odd[1][both])[0, 1] if np.ptp(odd[1][both]) > 1e-9 else np.nan
             score = spearmanr(truth[off], matrix[off]).statistic
-            rows.append({"recording": stem, "what": name, "model": model, "r": score, "antisymmetric": direction})
+            rows.append(
+                {
+                    "recording": stem + "_desc-pooled" * pooled,
+                    "what": name,
+                    "model": model,
+                    "r": score,
+                    "antisymmetric": direction,
+                }
+            )
     table = pd.DataFrame(rows)
     table.loc[table.what != "EC", "model"] = ""
     pooled = table[table.recording.str.contains("_desc-pooled")]
     for title, part in (("single runs", table.drop(pooled.index)), ("runs of a subject together", pooled)):
         print(f"\n{title}: {part.recording.nunique()}")
+        if part.empty:
+            continue
         print(part.groupby("what")[["r", "antisymmetric"]].agg(["mean", "min", "max"]).round(2).to_string())
         gain = part.pivot_table(index="recording", columns="what", values="r")
         for other in gain.columns.drop("EC"):

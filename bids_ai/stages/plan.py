@@ -185,7 +185,8 @@ class Plan:
 
     def anat_of_ieeg(self, wildcards: Any) -> list[str]:
         """Transform to the template of the T1w that contacts may lie in, where there is one."""
-        return self._anat_of(self.context.index.recording(wildcards.ieeg))
+        entry = self.context.index.recording(wildcards.ieeg)
+        return self._anat_of(entry) if entry.located else []
 
     def _anat_of(self, entry: Recording) -> list[str]:
         return [str(self.context.names.path("t1w_to_template", anat=entry.anat))] if entry.anat else []
