@@ -54,7 +54,7 @@ def run(context: Context, ieeg: str) -> None:
     found = measure_recording(
         reader, pulses, rate, n_samples, involves=involves, distances_mm=distances, settings=settings
     )
-    sites = [f"{contacts[site.contacts[0]]}-{contacts[site.contacts[1]]}" for site in found.planned]
+    sites = _site_names(found.planned, contacts)
     other = _other_currents(found, pulses)
     table = _site_table(found, sites, contacts, other, settings.min_pulses)
     write_table(context.names.path("ccep_sites", ieeg=ieeg), table)
@@ -98,6 +98,16 @@ def _pulses(stimulation: Stimulation, sampling_hz: float) -> tuple[Pulses, list[
         current_a=np.array([pulse.current_a for pulse in known], float),
         faults=["; ".join(pulse.reasons) for pulse in known],
     ), contacts
+
+
+def _site_names(planned: list[Site], contacts: list[str]) -> list[str]:
+    """Name of every site: its contacts, and its current where a pair has several."""
+    pairs = Counter(site.contacts for site in planned)
+    return [
+        f"{contacts[site.contacts[0]]}-{contacts[site.contacts[1]]}"
+        + (f" {1e3 * site.current_a:g} mA" if pairs[site.contacts] > 1 else "")
+        for site in planned
+    ]
 
 
 def _distances(channels: Channels, contacts: list[str]) -> np.ndarray | None:

@@ -26,8 +26,13 @@ def signal_steps(context: Context, entry: Recording) -> list[Step]:
     responses = read_sidecar(context.names.path("ccep_features", ieeg=entry.item)) if entry.stimulated else None
     if responses is None:
         return steps
-    draws, radius = context.config.ccep.n_draws, f"{context.config.ccep.exclusion_mm:g}"
-    return [*steps, step("ccep_test", n_draws=draws, radius_mm=radius), step("ccep_measures")]
+    own = context.config.ccep
+    radius = f"{own.exclusion_mm:g}"
+    if own.responder == "pseudo-onset":
+        steps.append(step("ccep_test", n_draws=own.n_draws, radius_mm=radius))
+    else:
+        steps.append(step("ccep_rule", rule=own.responder, radius_mm=radius))
+    return [*steps, step("ccep_measures")]
 
 
 def series_steps(context: Context, entry: Recording, atlas: str) -> list[Step]:

@@ -108,7 +108,7 @@ def _response_rows(context: Context, entry: Recording) -> list[SummaryRow]:
     if meta is None:
         return []
     quality = meta.get("QualityControl", {})
-    share = quality.get("ShareOfResponders")
+    share, rule = quality.get("ShareOfResponders"), str(meta["Columns"]["responder"]["Rule"])
     return [
         SummaryRow(
             "Stimulated pairs", quality.get("SitesMeasured"), note=f"of {quality.get('Sites')}", key="ccep_sites"
@@ -116,9 +116,7 @@ def _response_rows(context: Context, entry: Recording) -> list[SummaryRow]:
         SummaryRow("Pulses used", quality.get("PulsesUsed"), note=_dropped(quality)),
         SummaryRow("Pairs of site and channel tested", quality.get("PairsTested")),
         SummaryRow("Pairs too near to the stimulation", quality.get("PairsExcluded")),
-        SummaryRow(
-            "Responders", None if share is None else 100 * share, "%", 0, "q < .05, |z| at least 3", key="ccep_share"
-        ),
+        SummaryRow("Responders", None if share is None else 100 * share, "%", 0, rule, key="ccep_share"),
         SummaryRow(
             "Odd against even pulses, r", quality.get("NoiseCeiling"), digits=2, note="stepped up to all pulses"
         ),

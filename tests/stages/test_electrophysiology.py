@@ -185,6 +185,15 @@ def test_pulses_of_another_current_are_counted(measured):
     assert every_pulse_is_accounted_for(quality)
 
 
+def test_every_current_of_a_pair_is_a_site_with_a_name_of_its_own(measured):
+    sites, table, quality = measured("  every_current: true\n", currents=("0.006", "0.004"), n_pulses=(12, 12, 12))
+    assert sorted(sites.index) == sorted(f"{a}-{b} {mA} mA" for a, b in SITES for mA in (4, 6))
+    assert list(sites["pulses_used"]) == [6] * 6
+    assert every_pulse_is_accounted_for(quality)
+    # What is between regions is read off this table as sites x channels.
+    assert not table.duplicated(["site", "channel"]).any()
+
+
 def test_a_low_sampling_rate_is_measured_or_said(measured):
     _, table, quality = measured(hz=100)
     assert every_pulse_is_accounted_for(quality)
