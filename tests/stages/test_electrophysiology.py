@@ -18,7 +18,7 @@ from bids_ai.bids.files import read_json
 from bids_ai.bids.names import sidecar
 from bids_ai.bids.tables import read_table
 from bids_ai.errors import InputError
-from bids_ai.stages import ccep_features, ieeg_preprocess
+from bids_ai.stages import ccep_features, ccep_figures, ieeg_preprocess
 from bids_ai.stages.context import Context
 from tests.conftest import DESCRIPTION
 
@@ -107,8 +107,9 @@ def indexed(tmp_path: Path, run_cli, shared_work: Path) -> Callable[..., Context
 def measured(indexed, monkeypatch) -> Callable[..., tuple]:
     """Preprocess and measure: table of sites, table of features, quality."""
     # Figures are drawn elsewhere, and take longer than all else here.
-    for stage, name in ((ieeg_preprocess, "_figures"), (ccep_features, "_figures"), (ccep_features, "_draw_contacts")):
-        monkeypatch.setattr(stage, name, lambda *_: None)
+    drawn = ((ieeg_preprocess, "_figures"), (ccep_figures, "draw_responses"), (ccep_figures, "draw_contacts"))
+    for module, name in drawn:
+        monkeypatch.setattr(module, name, lambda *_: None)
 
     def make(*args: str, item: str = ITEM, **options: object) -> tuple:
         context = indexed(*args, **options)
