@@ -68,7 +68,7 @@ def build_index(
     diffusions, lost = check_diffusions(found.diffusions, usable)
     skipped += lost
     space = config.anat.template.space or _BUNDLED_SPACE
-    recordings = [_in_space(entry, space) for entry in recordings]
+    recordings = [_at_rate(_in_space(entry, space), config.eeg.low_pass_hz) for entry in recordings]
     return Index(
         bids_dir=str(root),
         dataset_name=name,
@@ -83,11 +83,25 @@ def build_index(
     )
 
 
+#: Samples in a period of the low-pass: two and room for the slope of the filter; 45 Hz make 100 Hz.
+_SAMPLES_PER_PERIOD = 20 / 9
+
+
 def _in_space(entry: Recording, space: str) -> Recording:
     """Name the series of a recording that is preprocessed here by the space they are taken in."""
     if entry.engine != "builtin" or entry.modality != "bold":
         return entry
     return replace(entry, series=f"{entry.item}_space-{space}", space=space)
+
+
+def _at_rate(entry: Recording, low_pass_hz: float) -> Recording:
+    """Sample region series of EEG no faster than its low-pass wants.
+
+    Where each sample follows from the one before, a surrogate learns nothing of coupling.
+    """
+    if entry.modality != "eeg" or entry.tr is None:
+        return entry
+    return replace(entry, tr=max(entry.tr, 1 / (_SAMPLES_PER_PERIOD * low_pass_hz)))
 
 
 def _series_atlases(recordings: list[Recording]) -> list[AtlasEntry]:

@@ -285,3 +285,20 @@ def test_the_rate_of_the_file_counts_for_region_series(indexed, tmp_path, run_cl
     answer = run_cli(*call, "--atlases", "EqualVolume:20")
     [config] = re.findall(r"^Configuration: (.*)$", answer.out, re.MULTILINE)
     assert Context.load(Path(config)).index.recording(ITEM).tr == pytest.approx(1 / 200)
+
+
+@pytest.mark.parametrize(
+    ("hz", "low_pass_hz", "wanted"), [(500, 45, 100), (64, 45, 64), (500, 90, 200), (500, 200, 250)]
+)
+def test_eeg_is_not_sampled_faster_than_its_low_pass_wants(
+    make_dataset, tmp_path, run_cli, shared_work, hz, low_pass_hz, wanted
+):
+    """Oversampled, each sample follows from the one before, and nothing is left for coupling to explain."""
+    stem = "sub-01/eeg/sub-01_task-rest"
+    files = {f"{stem}_eeg.vhdr": "x", f"{stem}_eeg.json": {"TaskName": "rest", "SamplingFrequency": hz}}
+    data = make_dataset(files | {f"{stem}_channels.tsv": "name\ttype\tunits\nCz\tEEG\tuV\n"})
+    (tmp_path / "my.yaml").write_text(f"eeg:\n  low_pass_hz: {low_pass_hz}\n")
+    call = ["index", data, tmp_path / "out", "-w", shared_work, "--skip-bids-validation", "--device", "cpu"]
+    answer = run_cli(*call, "--atlases", "EqualVolume:20", "--config-file", tmp_path / "my.yaml")
+    [config] = re.findall(r"^Configuration: (.*)$", answer.out, re.MULTILINE)
+    assert Context.load(Path(config)).index.recording(stem).tr == pytest.approx(1 / wanted)
