@@ -55,8 +55,11 @@ def titles(name: str) -> list[tuple[str, str]]:
         (f"sub-01_task-rest{EC}_desc-pooled_relmat.svg", ("surrogate", "Effective connectivity")),
         (f"sub-01_task-rest{EC}_desc-glassbrain_relmat.svg", ("surrogate", "Strongest effects in the brain")),
         (f"sub-01_task-rest{EC}_desc-direction_relmat.svg", ("surrogate", "Direction")),
-        ("sub-01_task-rest_desc-spectra_eeg.svg", ("electrophysiology", "Spectra before and after cleaning")),
-        ("sub-01_task-rest_desc-spectra_ieeg.svg", ("electrophysiology", "Spectra before and after cleaning")),
+        ("sub-01_task-rest_desc-spectra_eeg.svg", ("electrophysiology", "EEG spectra before and after cleaning")),
+        (
+            "sub-01_task-rest_desc-spectra_ieeg.svg",
+            ("electrophysiology", "SEEG and ECoG spectra before and after cleaning"),
+        ),
         ("sub-01_task-rest_desc-components_eeg.svg", ("electrophysiology", "Independent components")),
         ("sub-01_task-rest_desc-bads_eeg.svg", ("electrophysiology", "Bad channels and stretches")),
         ("sub-01_task-spes_desc-contacts_ieeg.svg", ("electrophysiology", "Quality of contacts")),
