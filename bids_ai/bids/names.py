@@ -112,6 +112,7 @@ PATTERNS: dict[str, str] = {
     "ccep_sites": "{ieeg}_stimsites.tsv",
     "ccep_features": "{ieeg}_desc-ccep_features.tsv",
     "ccep_average": "{ieeg}_desc-recorded_ave.fif",
+    "ccep_halves": "{ieeg}_desc-halves_ave.fif",
     "ccep_probability": "{ieeg}_{atlas}_stat-ccepprobability_relmat.tsv",
     "ccep_count": "{ieeg}_{atlas}_stat-ccepcount_relmat.tsv",
     "ccep_interval": "{ieeg}_{atlas}_stat-ccepci_relmat.tsv",

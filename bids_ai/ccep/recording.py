@@ -88,6 +88,10 @@ class RecordingCcep:
     times_s : array, shape (n_times,)
     averages : array, shape (n_sites, n_channels, n_times)
         Volts.
+    half_averages : array, shape (2, n_sites, n_channels, n_times)
+        Of odd and of even pulses (`trials.halves`).
+    odd_uv, even_uv : array, shape (n_sites, n_channels)
+        `CEILING_MEASURE` of both; NaN where excluded.
     ceiling : NoiseCeiling
         Of `CEILING_MEASURE`, odd against even pulses.
     n_pseudo_onsets : int
@@ -109,6 +113,9 @@ class RecordingCcep:
     excluded: BoolArray
     times_s: Array
     averages: Array
+    half_averages: Array
+    odd_uv: Array
+    even_uv: Array
     ceiling: NoiseCeiling
     n_pseudo_onsets: int
     quiet_s: float = QUIET_CHOICES_S[0]
@@ -163,9 +170,11 @@ def measure_recording(
         found = measure(trials) | {f"detected_{name}": get_detector(name).detect(trials).responder for name in rules}
         found |= {"p": tested.p, "z": tested.z, "latency_ms": tested.latency_ms, "length_ms": tested.length_ms}
         found |= {"n_pulses": trials.valid.sum(axis=0)}
-        both = [measure(half, ["rms"])[CEILING_MEASURE] for half in halves(trials)]
+        both = halves(trials)
         kept = trials.between(*KEPT_S)
-        rows.add(number, found, both, trials.average[:, kept], {k: int(v.sum()) for k, v in rejected.counts.items()})
+        rows.add(number, found, [measure(half, ["rms"])[CEILING_MEASURE] for half in both])
+        rows.add_averages(*(one.average[:, kept] for one in (trials, *both)))
+        rows.rejected.append({reason: int(lost.sum()) for reason, lost in rejected.counts.items()})
         times_s = trials.times_s[kept]
     columns = {name: np.array(values, float) for name, values in rows.columns.items()}
     near = np.zeros(columns["p"].shape, bool)
@@ -194,6 +203,9 @@ def measure_recording(
         near,
         times_s,
         np.array(rows.averages),
+        np.array(rows.half_averages).swapaxes(0, 1),
+        odd,
+        even,
         noise_ceiling(odd, even),
         len(onsets),
         quiet_s,
@@ -243,17 +255,18 @@ class _Rows:
         self.columns: dict[str, list[Array]] = {}
         self.halves: list[list[Array]] = []
         self.averages: list[Array] = []
+        self.half_averages: list[Array] = []
         self.rejected: list[dict[str, int]] = []
 
-    def add(
-        self, number: int, found: dict[str, Array], both: list[Array], average: Array, rejected: dict[str, int]
-    ) -> None:
+    def add(self, number: int, found: dict[str, Array], both: list[Array]) -> None:
         self.sites.append(number)
         for name, values in found.items():
             self.columns.setdefault(name, []).append(values)
         self.halves.append(both)
-        self.averages.append(average.astype(np.float32))
-        self.rejected.append(rejected)
+
+    def add_averages(self, whole: Array, odd: Array, even: Array) -> None:
+        self.averages.append(whole.astype(np.float32))
+        self.half_averages.append(np.stack([odd, even]).astype(np.float32))
 
 
 def _dropped(sites: Sequence[Site]) -> dict[str, int]:

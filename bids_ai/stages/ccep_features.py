@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bids_ai.bids.files import atomic, write_json
+from bids_ai.bids.files import write_json
 from bids_ai.bids.index import Recording
 from bids_ai.bids.names import sidecar
 from bids_ai.bids.tables import write_table
 from bids_ai.stages import ccep_figures, ccep_tables
 from bids_ai.stages.contact_places import Channels
 from bids_ai.stages.context import Context
+from bids_ai.stages.evoked import HALVES, Mean, write_evoked
 from bids_ai.stages.signals import open_signal, stimulation_of
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ def run(context: Context, ieeg: str) -> None:
     other = ccep_tables.other_currents(found, pulses)
     table = ccep_tables.site_table(found, sites, contacts, other, settings.min_pulses)
     write_table(context.names.path("ccep_sites", ieeg=ieeg), table)
-    _write_averages(context.names.path("ccep_average", ieeg=ieeg), found, sites, channels.names, rate)
+    _write_averages(context, entry, found, sites, channels.names, rate)
     ccep_figures.draw_responses(context, entry, found, sites, channels, _nearest(found, distances))
     ccep_figures.draw_contacts(context, entry, channels, found, contacts)
     table = ccep_tables.feature_table(found, sites, contacts, channels.names, _nearest(found, distances))
@@ -128,18 +129,18 @@ def _nearest(found: RecordingCcep, distances: np.ndarray | None) -> np.ndarray:
     return np.asarray(np.fmin(distances[pairs[:, 0]], distances[pairs[:, 1]]))
 
 
-def _write_averages(path: Path, found: RecordingCcep, sites: list[str], names: list[str], rate: float) -> None:
-    """Mean responses as MNE's Evoked, one a site; channels without data are NaN there."""
-    import mne
-
-    info = mne.create_info(names, rate, "seeg")
-    evokeds = []
-    for row, number in enumerate(found.measured):
-        data, n_pulses = found.averages[row].astype(float), len(found.planned[number].pulses)
-        evoked = mne.EvokedArray(data, info, tmin=float(found.times_s[0]), nave=n_pulses, comment=sites[number])
-        evokeds.append(evoked)
-    with atomic(path) as temporary:
-        # MNE asks for the ending that the final name has.
-        working = temporary.with_name(f"{temporary.name}_ave.fif")
-        mne.write_evokeds(working, evokeds, overwrite=True, verbose="error")
-        working.replace(temporary)
+def _write_averages(
+    context: Context, entry: Recording, found: RecordingCcep, sites: list[str], names: list[str], rate: float
+) -> None:
+    """Mean responses as MNE's Evoked, one a site, and those of odd and of even pulses; NaN in channels without data."""
+    own = [sites[number] for number in found.measured]
+    counts = [len(found.planned[number].pulses) for number in found.measured]
+    start_s = float(found.times_s[0])
+    whole = [Mean(*row) for row in zip(own, found.averages, counts, strict=True)]
+    write_evoked(context.names.path("ccep_average", ieeg=entry.item), whole, names, rate, start_s)
+    parts = [
+        Mean(f"{name}, {half} pulses", data, (count + 1 - number) // 2)
+        for number, half in enumerate(HALVES)
+        for name, data, count in zip(own, found.half_averages[number], counts, strict=True)
+    ]
+    write_evoked(context.names.path("ccep_halves", ieeg=entry.item), parts, names, rate, start_s)

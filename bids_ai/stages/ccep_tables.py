@@ -94,6 +94,8 @@ def feature_table(
         "z": found.z.ravel(),
         "latency_ms": found.latency_ms.ravel(),
         "length_ms": found.length_ms.ravel(),
+        "rms_odd_uv": found.odd_uv.ravel(),
+        "rms_even_uv": found.even_uv.ravel(),
     }
     return pd.DataFrame(columns | {name: values.ravel() for name, values in found.features.items()})
 
@@ -181,6 +183,8 @@ def describe(context: Context, entry: Recording, signal: Path, settings: CcepSet
         "z": {"Description": "Largest deflection of the average in SDs of averages at pseudo-onsets"},
         "latency_ms": {"Description": "Middle of the window with the largest deflection", "Units": "ms"},
         "length_ms": {"Description": "Length of that window", "Units": "ms"},
+        "rms_odd_uv": {"Description": "rms_uv of odd pulses alone, each polarity counted by itself"},
+        "rms_even_uv": {"Description": "rms_uv of even pulses alone"},
     }
     for name in FAMILIES:
         family = get_family(name)

@@ -20,6 +20,7 @@ from bids_ai.bids.tables import read_table
 from bids_ai.errors import InputError
 from bids_ai.stages import ccep_features, ccep_figures, ieeg_preprocess
 from bids_ai.stages.context import Context
+from bids_ai.stages.evoked import read_evoked
 from tests.conftest import DESCRIPTION
 
 NAMES = [f"{lead}{number}" for lead in "AB" for number in range(1, 7)]
@@ -302,3 +303,20 @@ def test_eeg_is_not_sampled_faster_than_its_low_pass_wants(
     answer = run_cli(*call, "--atlases", "EqualVolume:20", "--config-file", tmp_path / "my.yaml")
     [config] = re.findall(r"^Configuration: (.*)$", answer.out, re.MULTILINE)
     assert Context.load(Path(config)).index.recording(stem).tr == pytest.approx(1 / wanted)
+
+
+def test_halves_of_the_pulses_make_up_the_whole(measured, tmp_path):
+    _, table, _ = measured()
+    folder = tmp_path / "out/sub-01/ieeg"
+    whole, times_s = read_evoked(folder / "sub-01_task-ccep_run-1_desc-recorded_ave.fif")
+    parts, _ = read_evoked(folder / "sub-01_task-ccep_run-1_desc-halves_ave.fif")
+    assert list(whole) == ["A1-A2", "A5-A6", "B1-B2"]
+    for site, mean in whole.items():
+        odd, even = (parts[f"{site}, {half} pulses"] for half in ("odd", "even"))
+        np.testing.assert_allclose((odd + even) / 2, mean, atol=1e-9)
+    first = table[(table["site"] == "A1-A2") & (table["channel"] == "B4-B5")].iloc[0]
+    window = (times_s >= 0.011) & (times_s <= 0.1)
+    channel = list(table["channel"].unique()).index("B4-B5")
+    odd = parts["A1-A2, odd pulses"][channel, window]
+    assert first["rms_odd_uv"] == pytest.approx(1e6 * np.sqrt((odd**2).mean()), rel=0.02)
+    assert first["rms_odd_uv"] != first["rms_even_uv"]

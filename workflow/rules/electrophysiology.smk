@@ -80,6 +80,7 @@ rule ccep_features:
         sites=plan.name("ccep_sites"),
         features=plan.name("ccep_features"),
         average=plan.name("ccep_average"),
+        halves=plan.name("ccep_halves"),
     log:
         plan.log("ccep_features", "{ieeg}"),
     resources:
