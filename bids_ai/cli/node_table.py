@@ -16,8 +16,8 @@ from bids_ai.cli.cells import (
     number_of,
     rows_of,
 )
-from bids_ai.cli.region_names import match_names, matching_notes
 from bids_ai.errors import InputError
+from bids_ai.parcellation.matching import match_names, matching_notes
 from bids_ai.parcellation.names import listed
 
 if TYPE_CHECKING:

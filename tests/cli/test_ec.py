@@ -14,11 +14,11 @@ from bids_ai.bids.files import read_json, write_json
 from bids_ai.bids.tables import read_relmat, read_table, write_relmat
 from bids_ai.cli.main import main
 from bids_ai.cli.node_table import read_regions
-from bids_ai.cli.region_names import match_names
 from bids_ai.cli.signal_table import read_signals
 from bids_ai.cli.structural_table import read_structural, structural_of
 from bids_ai.effective.perturbation import push
 from bids_ai.errors import InputError
+from bids_ai.parcellation.matching import match_names
 from bids_ai.surrogate import io as surrogate_io
 from tests.surrogate.systems import linear_series
 

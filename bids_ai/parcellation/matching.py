@@ -5,12 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from bids_ai.parcellation.names import listed, name_key
-
-if TYPE_CHECKING:
-    pass
 
 
 @dataclass(frozen=True)
