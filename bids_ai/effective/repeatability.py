@@ -151,7 +151,7 @@ def icc(scores: FloatArray) -> ICC:
     scores = np.asarray(scores, dtype=np.float64)
     if scores.ndim < 2 or min(scores.shape[:2]) < 2:
         raise InputError(f"An ICC needs at least 2 subjects and 2 sessions, got an array of shape {scores.shape}.")
-    return _icc(*_mean_squares(scores), scores.shape[1])
+    return icc_of_mean_squares(*mean_squares(scores), scores.shape[1])
 
 
 def edge_icc(stack: FloatArray) -> ICC:
@@ -170,13 +170,24 @@ def matrix_icc(stack: FloatArray) -> ICC:
     if min(n_subjects, n_sessions) < 2:
         raise InputError(f"An ICC needs at least 2 subjects and 2 sessions, got {n_subjects} and {n_sessions}.")
     complete = scores[:, :, np.isfinite(scores).all(axis=(0, 1))]
-    between, sessions, error, _ = _mean_squares(complete)
-    pooled = _icc(between.sum(), sessions.sum(), error.sum(), np.asarray(n_subjects), n_sessions)
+    between, sessions, error, _ = mean_squares(complete)
+    pooled = icc_of_mean_squares(between.sum(), sessions.sum(), error.sum(), np.asarray(n_subjects), n_sessions)
     return ICC(pooled.absolute, pooled.consistency, np.asarray(np.nan))
 
 
-def _mean_squares(scores: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
-    """Mean squares between subjects, between sessions and of the error, and the number of complete subjects."""
+def mean_squares(scores: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
+    """Mean squares between subjects, between sessions and of the error, and the number of complete subjects.
+
+    Parameters
+    ----------
+    scores : (n_subjects, n_sessions, ...) array
+        A subject with a NaN in any session is left out of that table.
+
+    Returns
+    -------
+    between, sessions, error, n : arrays of the trailing shape
+        NaN for fewer than 2 complete subjects.
+    """
     n_sessions = scores.shape[1]
     complete = np.asarray(np.isfinite(scores).all(axis=1, keepdims=True))
     n = complete[:, 0].sum(axis=0).astype(np.float64)
@@ -193,7 +204,8 @@ def _mean_squares(scores: FloatArray) -> tuple[FloatArray, FloatArray, FloatArra
     return between, sessions, error, enough
 
 
-def _icc(between: FloatArray, sessions: FloatArray, error: FloatArray, n: FloatArray, k: int) -> ICC:
+def icc_of_mean_squares(between: FloatArray, sessions: FloatArray, error: FloatArray, n: FloatArray, k: int) -> ICC:
+    """ICC(2,1) and ICC(3,1) of mean squares over `n` subjects and `k` sessions (`mean_squares`)."""
     with np.errstate(divide="ignore", invalid="ignore"):
         absolute = (between - error) / (between + (k - 1) * error + k * (sessions - error) / n)
         consistency = (between - error) / (between + (k - 1) * error)
@@ -252,9 +264,21 @@ def identifiability(stack: FloatArray, *, n_permutations: int = 999, seed: int =
     n_subjects, n_sessions = stack.shape[:2]
     if min(n_subjects, n_sessions) < 2:
         raise InputError(f"Identification needs at least 2 subjects and 2 sessions, got {n_subjects} and {n_sessions}.")
-    # Entry (s, t, a, b): session s of subject a with session t of subject b.
     flat = stack.reshape(n_subjects * n_sessions, *stack.shape[2:])
-    blocks = similarity_matrix(flat).reshape(n_subjects, n_sessions, n_subjects, n_sessions).transpose(1, 3, 0, 2)
+    similarities = similarity_matrix(flat).reshape(n_subjects, n_sessions, n_subjects, n_sessions)
+    return identifiability_of_similarities(similarities, n_permutations=n_permutations, seed=seed)
+
+
+def identifiability_of_similarities(
+    similarities: FloatArray, *, n_permutations: int = 999, seed: int = 1
+) -> Identifiability:
+    """Identify subjects by similarities that are known already, (n_subjects, n_sessions, n_subjects, n_sessions).
+
+    As `identifiability`; NaN throughout where a similarity of two different sessions is.
+    """
+    n_subjects, n_sessions = similarities.shape[:2]
+    # Entry (s, t, a, b): session s of subject a with session t of subject b.
+    blocks = similarities.transpose(1, 3, 0, 2)
     pairs = [(s, t) for s in range(n_sessions) for t in range(n_sessions) if s != t]
     tables = np.stack([blocks[s, t] for s, t in pairs])
     if not np.isfinite(tables).all():
