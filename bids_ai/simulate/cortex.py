@@ -41,6 +41,12 @@ SLOW_SHARE, SLOW_WEIGHT, SLOW_CONTACTS, SLOW_SPEED = 0.3, 2.0, (104.0, 114.0), 0
 #: Random input of fast and slow cells relative to the published SD (58 pulses/s, drawn at every step of a length that
 #: is not given; taken as 1 ms). Half of it leaves responses to a pulse as large beside the rhythms as are recorded.
 NOISE, SLOW_NOISE = 0.5, 0.1
+#: Share of the variance of that input that comes from other regions (median over regions): what cells of a region fire
+#: by chance reaches their own column and, by the same axons as a volley, the others. Of the cells that project to a
+#: place in the cortex of monkeys 80 % lie in its own area. Markov et al. 2011, doi:10.1093/cercor/bhq201.
+EXTRINSIC = 0.2
+#: Time constant of that firing, s: cells that hear the same fire together within some milliseconds.
+BACKGROUND_S = 0.003
 #: Pulses/s at a column for each pulse/s of columns whose weights sum to one.
 COUPLING = 20.0
 #: Input that all of a column's own cells give it when every axon fires once: its recurrent contacts, pulses.
@@ -102,37 +108,44 @@ class MixedColumns(Dynamics):
     ----------
     cells : JansenRit
         Parameters of shape (n_regions, 2): fast, slow.
+    background_sd : tensor, shape (n_regions,)
+        SD of the integral of the background firing over a second, pulses.
+    local : tensor, shape (n_regions, 2)
+        Input of the fast and of the slow cells for each pulse/s of their own region's background firing.
 
     Notes
     -----
-    State: the six variables of Jansen and Rit, each of the fast and of the slow cells.
+    State: the six variables of Jansen and Rit, each of the fast and of the slow cells; background firing, pulses/s. It
+    is the only noise.
     """
 
     cells: JansenRit
+    background_sd: Tensor
+    local: Tensor
 
-    n_variables = 2 * JansenRit.n_variables
+    n_variables = 2 * JansenRit.n_variables + 1
     method = "heun"
 
     @property
     def noise_sd(self) -> tuple[Value, ...]:
-        """Of the input of the fast and of the slow cells."""
-        both = [sd if isinstance(sd, Tensor) else torch.zeros(1, 2) for sd in self.cells.noise_sd]
-        return tuple(sd[:, kind] if sd.any() else 0.0 for sd in both for kind in (0, 1))
+        """Of the background firing."""
+        return (*[0.0] * (self.n_variables - 1), self.background_sd / BACKGROUND_S)
 
     def initial(self, batch: int, n_regions: int, generator: torch.Generator | None = None) -> Tensor:
         """Potentials of some mV about the working point."""
         state = self.cells.initial(batch, 2 * n_regions, generator)
-        return self._flat(state.unflatten(1, (n_regions, 2)))
+        return self._flat(state.unflatten(1, (n_regions, 2)), state.new_zeros(batch, n_regions))
 
     def drift(self, state: Tensor, coupling: Value, external: Value) -> Tensor:
-        """Both populations receive the same."""
-        received = coupling + external
-        return self._flat(self.cells.drift(self._cells(state), received[..., None], 0.0))  # type: ignore[index]
+        """Both populations receive the same, but for what fires in their own region."""
+        background = state[..., -1]
+        received = (coupling + external)[..., None] + background[..., None] * self.local  # type: ignore[index]
+        return self._flat(self.cells.drift(self._cells(state), received, 0.0), -background / BACKGROUND_S)
 
     def output(self, state: Tensor) -> Tensor:
         """Firing rate of the pyramidal cells of a region, pulses/s."""
         fast, slow = self.cells.output(self._cells(state)).unbind(-1)
-        return (1.0 - SLOW_SHARE) * fast + SLOW_SHARE * slow
+        return (1.0 - SLOW_SHARE) * fast + SLOW_SHARE * slow + state[..., -1]
 
     def observe(self, state: Tensor) -> Tensor:
         """Potential of a region, mV."""
@@ -141,11 +154,12 @@ class MixedColumns(Dynamics):
 
     def _cells(self, state: Tensor) -> Tensor:
         """State as (..., n_regions, 2, 6)."""
-        return state.unflatten(-1, (JansenRit.n_variables, 2)).movedim(-2, -1)
+        return state[..., :-1].unflatten(-1, (JansenRit.n_variables, 2)).movedim(-2, -1)
 
-    def _flat(self, state: Tensor) -> Tensor:
-        """State as (..., n_regions, 12), in memory one variable after the other (`stack_variables`)."""
-        return state.movedim((-1, -2), (0, 1)).flatten(0, 1).movedim(0, -1)
+    def _flat(self, cells: Tensor, background: Tensor) -> Tensor:
+        """State as (..., n_regions, 13), in memory one variable after the other (`stack_variables`)."""
+        variables = cells.movedim((-1, -2), (0, 1)).flatten(0, 1)
+        return torch.cat([variables, background[None]]).movedim(0, -1)
 
 
 class Network:
@@ -180,10 +194,11 @@ class Network:
             b=JansenRit.b * speed,
             C=torch.as_tensor(contacts),
             p=torch.as_tensor(own_input)[:, None],
-            # White noise of the same power per unit of the column's own time.
-            p_sd=JansenRit.p_sd * torch.tensor([NOISE, SLOW_NOISE]) * speed**-0.5,
+            p_sd=0.0,
         )
-        self.model = MixedColumns(cells)
+        # White noise of the same power per unit of the column's own time.
+        noise = JansenRit.p_sd * JansenRit.p_step_s**0.5 * torch.tensor([NOISE, SLOW_NOISE]) * speed**-0.5
+        self.model = MixedColumns(cells, *_background(self.weights, noise))
 
     def settled(self, n_takes: int, rng: np.random.Generator) -> Snapshot:
         """Independent situations after the burn-in."""
@@ -253,6 +268,25 @@ class Network:
                 signal=lambda state: self.model.observe(state) - self.level,
                 **kwargs,  # type: ignore[arg-type]
             )
+
+
+def _background(weights: Array, noise: Tensor) -> tuple[Tensor, Tensor]:
+    """SD of the background firing, and what it does to the own column, see `MixedColumns`.
+
+    Parameters
+    ----------
+    weights : array, shape (n_regions, n_regions)
+        Pulses/s at a column for each pulse/s of another one.
+    noise : tensor, shape (n_regions, 2)
+        SD of the integral of the input of the fast and of the slow cells over a second, pulses.
+    """
+    from_others = torch.as_tensor((weights**2).sum(axis=0))
+    heard = from_others > 0
+    # All regions fire alike, so that those with strong bundles hear more of the others. Without any bundle there is
+    # nothing to share.
+    ratio = (noise[heard, 0] ** 2 / from_others[heard]).median() if heard.any() else noise[:, 0].median() ** 2
+    sd = (EXTRINSIC * ratio) ** 0.5
+    return sd.expand(len(noise)), (1.0 - EXTRINSIC) ** 0.5 * noise / sd
 
 
 def _working_point(contacts: Array) -> tuple[Array, Array]:

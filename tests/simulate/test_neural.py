@@ -69,6 +69,26 @@ def test_rest_stays_at_its_working_point(rest):
     assert np.abs(rest).max() < 2.0
 
 
+def test_rest_travels_by_the_bundles_and_their_delays():
+    """What the source fires by chance is in the potential of its targets a delay later, and not in reverse."""
+    weights, lengths = np.zeros((3, 3)), np.full((3, 3), np.nan)
+    weights[0, 1:] = 0.4
+    lengths[0, 1:] = lengths[1:, 0] = 6000.0 * np.array([0.005, 0.025])
+    alike = Columns(np.full(3, 108.0), np.full(3, 1.2), np.full(3, 108.0), np.full(3, 0.3))
+    activity = rest_activity(Connectome(weights, lengths), 60.0, HZ, np.random.default_rng(1), columns=alike)
+    first = activity[:, 0] / activity[:, 0].std()
+    peaks = []
+    for target in (1, 2):
+        other = activity[:, target] / activity[:, target].std()
+        lags = np.arange(-51, 52)
+        shared = np.array([np.mean(first[51:-51] * other[51 + lag : len(other) - 51 + lag]) for lag in lags])
+        peaks.append(lags[shared.argmax()] / HZ)
+        assert shared.max() > 0.3
+    # Slow cells hear more of others than of their own region, so that both come somewhat later than the delay.
+    assert 0.005 <= peaks[0] < 0.015
+    assert peaks[1] - peaks[0] == pytest.approx(0.020, abs=0.004)
+
+
 def test_takes_are_joined_without_a_seam(rest):
     """Where takes overlap, power and steps are those of elsewhere."""
     edges = np.linspace(0, len(rest), 3).astype(int)[1:-1]
