@@ -130,6 +130,27 @@ class IeegConfig(_Section):
     )
     line_noise: Literal["notch", "spectrum-fit", "none"] = Field("notch", description="How the mains are taken out.")
     find_bad_contacts: bool = Field(True, description="Look for bad contacts beyond those in channels.tsv.")
+    contacts_to_t1w: str | None = Field(
+        None,
+        description="Transform of each subject from the coordinates of its contacts (ACPC, ...) to its T1w, with "
+        "{subject} and {session} in the path: 4 x 4 matrix in mm RAS, or ITK text named *_from-ACPC_to-T1w_mode-*.",
+    )
+    segmentation: str | None = Field(
+        None,
+        description="FreeSurfer segmentation of each subject (aparc+aseg) in the coordinates of its contacts, with "
+        "{subject} and {session} in the path: regions of the atlas are taken from it by their names.",
+    )
+    label_column: str = Field(
+        "auto",
+        description="Column of electrodes.tsv with the region of each contact; auto: one that holds names of the "
+        "atlas, where coordinates give no region; none: never.",
+    )
+
+    @model_validator(mode="after")
+    def _one_source_of_regions(self) -> IeegConfig:
+        if self.segmentation and self.label_column not in ("auto", "none"):
+            raise ValueError("segmentation and label_column both say where regions come from; give one of them")
+        return self
 
 
 class CcepConfig(_Section):

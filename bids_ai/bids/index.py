@@ -45,8 +45,12 @@ class Recording:
     source: str
     modality: str = "bold"  # or eeg, ieeg
     stimulated: bool = False  # single-pulse stimulation, by the rows of its events
-    located: bool = True  # it is known where it records from; without this or the next, regions have no series
-    resting: bool = True  # it has stretches without stimulation
+    located: bool = True  # its coordinates say where it records from
+    named_in: tuple[str, ...] = ()  # atlases whose regions are taken from the next or the one after, not by coordinates
+    segmentation: str | None = None  # of the subject's brain, in the coordinates of the contacts
+    label_column: str | None = None  # of electrodes.tsv, with regions
+    contacts_to_t1w: str | None = None  # transform of the contacts
+    resting: bool = True  # it has stretches without stimulation; without, or without places, regions have no series
     space: str | None = None
     anat: str | None = None
     slice_timing: tuple[float, ...] | None = None  # s
@@ -221,10 +225,16 @@ class Index:
                     yield recording, atlas
 
     @staticmethod
-    def applies(recording: Recording, atlas: AtlasEntry) -> bool:
+    def placed(recording: Recording, atlas: AtlasEntry) -> bool:
+        """Whether it is known which regions of this atlas this recording records from."""
+        return recording.located or atlas.label in recording.named_in
+
+    @classmethod
+    def applies(cls, recording: Recording, atlas: AtlasEntry) -> bool:
         """Whether series of this recording in this atlas are made or found."""
         of_another_tool = recording.engine == "timeseries"
-        fits = recording.located and recording.resting and (atlas.kind == "series") == of_another_tool
+        placed = cls.placed(recording, atlas)
+        fits = placed and recording.resting and (atlas.kind == "series") == of_another_tool
         return fits and recording.atlas in (None, atlas.label)
 
     def fits_of(self, atlas: AtlasEntry) -> list[Fit]:

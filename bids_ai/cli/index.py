@@ -107,7 +107,7 @@ def prepare(args: argparse.Namespace) -> PreparedRun:
         With all findings, if anything speaks against the run.
     """
     from bids_ai.bids.derivatives import parse_option
-    from bids_ai.cli import preflight
+    from bids_ai.cli import contact_checks, preflight
 
     selection = options.selection(args)
     stages = _stages(args)
@@ -127,8 +127,9 @@ def prepare(args: argparse.Namespace) -> PreparedRun:
     if stages == ["ccep"]:
         preflight.check_stimulation(index, findings)
     preflight.check_programs(index, config, findings)
-    if stages != ["anat"]:
-        preflight.check_atlases(index, config, work_dir / "cache", findings)
+    nodes = {} if stages == ["anat"] else preflight.check_atlases(index, config, work_dir / "cache", findings)
+    preflight.refuse(findings)
+    index = contact_checks.place_contacts(index, config.ieeg, nodes, findings)
     preflight.refuse(findings)
     run_id = time.strftime("%Y%m%dT%H%M%S") + f"-{os.getpid()}"
     return PreparedRun(

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from bids_ai.bids import dataset
 from bids_ai.bids.dataset import Selection
@@ -203,12 +204,19 @@ def _table_fault(path: Path) -> str | None:
 # ---- the run as a whole
 
 
-def check_atlases(index: Index, config: Config, cache_dir: Path, findings: Findings) -> None:
-    """Load every atlas that will be applied, so that one without a table is found now and not after hours."""
+def check_atlases(index: Index, config: Config, cache_dir: Path, findings: Findings) -> dict[str, pd.DataFrame]:
+    """Load every atlas that will be applied, so that one without a table is found now and not after hours.
+
+    Returns
+    -------
+    dict
+        Label of each atlas to its node table.
+    """
     from bids_ai.parcellation.atlas import load_atlas
 
     if not (index.diffusions or any(entry.engine != "timeseries" for entry in index.recordings)):
-        return
+        return {}
+    nodes: dict[str, pd.DataFrame] = {}
     settings = config.parcellation
     files = [spec for spec in settings.atlases if spec.endswith((".nii", ".nii.gz"))]
     if settings.table and len(files) != 1:
@@ -225,6 +233,8 @@ def check_atlases(index: Index, config: Config, cache_dir: Path, findings: Findi
         if any(entry.label == atlas.label for entry in index.atlases):
             findings.refusals.append(f"Atlas {spec}: a second atlas would be called {atlas.label}; rename the file.")
         index.atlases.append(AtlasEntry(atlas.label, spec))
+        nodes[atlas.label] = atlas.nodes
+    return nodes
 
 
 def check_settings(config: Config, findings: Findings) -> None:

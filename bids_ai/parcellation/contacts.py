@@ -191,15 +191,14 @@ def regions_from_labels(
         41 is white matter in FreeSurfer's volumes, and a sulcus in the list of Destrieux's regions.
     """
     _check_numbers(supplied, nodes)
-    supplied = _with_side(supplied, hemispheres or [None] * len(supplied))
-    labels = [None if label is None or tissue_of_label(label) in (WHITE, OUT) else label.strip() for label in supplied]
+    labels = _grey_labels(supplied, hemispheres)
     if nodes is None:
         regions = tuple(sorted({label for label in labels if label}))
         column = {label: position for position, label in enumerate(regions)}
         rows = [column[label] if label else -1 for label in labels]
     else:
         regions = tuple(str(name) for name in nodes["name"])
-        rows = [_column_of(label, nodes) if label else -1 for label in labels]
+        rows = [-1 if row is None else row for row in labels_in_atlas(supplied, nodes, hemispheres)]
     nearest = np.array(rows, dtype=np.intp)
     lost = sorted({str(label) for label, row in zip(labels, rows, strict=True) if label and row < 0})
     if lost and not (nearest >= 0).any():
@@ -216,6 +215,24 @@ def regions_from_labels(
         notes.append(f"Supplied labels that are no region of the atlas: {listed(lost)}.")
     level = "region" if len(inside) else "contact"
     return ContactRegions(tuple(names), regions, weights, nearest, np.full(len(names), np.nan), level, tuple(notes))
+
+
+def labels_in_atlas(
+    supplied: Sequence[str | None], nodes: pd.DataFrame, hemispheres: Sequence[str | None] | None = None
+) -> list[int | None]:
+    """Rows of a node table that labels name, by names, their aliases, or numbers.
+
+    Parameters
+    ----------
+    supplied, nodes, hemispheres
+        See `regions_from_labels`.
+
+    Returns
+    -------
+    list of int or None, (n_contacts,)
+        None where the label names no grey matter, -1 where it is no region of the atlas.
+    """
+    return [_column_of(label, nodes) if label else None for label in _grey_labels(supplied, hemispheres)]
 
 
 def tissue_of_contacts(
@@ -302,6 +319,12 @@ def _check_numbers(supplied: Sequence[str | None], nodes: pd.DataFrame | None) -
             f"The supplied labels are numbers from {min(numbers)} to {max(numbers)}, which may be FreeSurfer's or "
             "positions in a list of regions. Use the column with names (such as Destrieux_label_text)."
         )
+
+
+def _grey_labels(supplied: Sequence[str | None], hemispheres: Sequence[str | None] | None) -> list[str | None]:
+    """Labels with their side; None for white matter and what is no region."""
+    sided = _with_side(supplied, hemispheres or [None] * len(supplied))
+    return [None if label is None or tissue_of_label(label) in (WHITE, OUT) else label.strip() for label in sided]
 
 
 def _with_side(supplied: Sequence[str | None], hemispheres: Sequence[str | None]) -> list[str | None]:

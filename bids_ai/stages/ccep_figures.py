@@ -71,9 +71,10 @@ def draw_contacts(
     good = {name for members in channels.members for name in members}
     table = pd.DataFrame(electrodes.positions_mm, columns=["x", "y", "z"]).assign(name=list(electrodes.names))
     table = table.assign(bad=~table["name"].isin(good), stimulated=table["name"].isin(stimulated))
-    native = electrodes.frame.scanner and entry.anat is not None
+    mask = context.names.path("t1w_mask", anat=entry.anat or "")
+    native = electrodes.frame.scanner and entry.anat is not None and mask.is_file()
     if not native and electrodes.frame.kind != "template":
         return  # the outline of another brain would put contacts where they are not
-    brain = context.names.path("t1w_mask", anat=entry.anat or "") if native else None
+    brain = mask if native else None
     path = context.names.figure("electrodes_figure", ephys=entry.item)
     plot_electrodes(table, path, brain=brain, space=electrodes.frame.label)

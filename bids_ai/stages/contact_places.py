@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +14,8 @@ import pandas as pd
 
 from bids_ai.bids.index import Recording
 from bids_ai.bids.tables import read_table
+from bids_ai.errors import InputError
+from bids_ai.stages.contact_files import read_contact_transform
 from bids_ai.stages.context import Context
 from bids_ai.stages.inputs import atlas_in_template, atlas_volume, read_nodes
 
@@ -42,7 +44,10 @@ class Channels:
         from bids_ai.bids.electrophysiology.electrodes import choose_electrodes
 
         table = read_table(context.names.path("ieeg_channels", ieeg=entry.item))
-        return cls(table, choose_electrodes(Path(entry.source)))
+        electrodes = choose_electrodes(Path(entry.source))
+        if electrodes is not None and entry.contacts_to_t1w is not None:
+            electrodes = electrodes.moved(read_contact_transform(Path(entry.contacts_to_t1w)), "T1w")
+        return cls(table, electrodes)
 
     @property
     def names(self) -> list[str]:
@@ -54,6 +59,11 @@ class Channels:
         """Contacts of every channel."""
         pairs = zip(self.table["contact_1"], self.table["contact_2"], strict=True)
         return [[name for name in pair if isinstance(name, str)] for pair in pairs]
+
+    def members_of(self, names: Sequence[str]) -> list[list[str]]:
+        """Contacts of channels by their names; a name that is no channel is a contact."""
+        own = dict(zip(self.names, self.members, strict=True))
+        return [own.get(name, [name]) for name in names]
 
     @cached_property
     def positions_mm(self) -> np.ndarray:
@@ -94,7 +104,13 @@ class Brain:
 
 
 def regions_of(
-    context: Context, entry: Recording, atlas: str, names: Sequence[str], positions_mm: np.ndarray, channels: Channels
+    context: Context,
+    entry: Recording,
+    atlas: str,
+    names: Sequence[str],
+    positions_mm: np.ndarray,
+    channels: Channels,
+    members: Sequence[Sequence[str]] | None = None,
 ) -> tuple[ContactRegions, list[str], str]:
     """Regions of an atlas that some points lie in.
 
@@ -108,6 +124,8 @@ def regions_of(
     positions_mm : array (n_points, 3)
         In the frame of the electrodes.
     channels : Channels
+    members : sequence of sequences of str, (n_points,), optional
+        Contacts that each point is the middle of; by default the names are those of channels and contacts.
 
     Returns
     -------
@@ -120,13 +138,82 @@ def regions_of(
     from bids_ai.parcellation.contact_frames import assign_in_frame
     from bids_ai.parcellation.contacts import UNKNOWN, contacts_without_regions, tissue_of_contacts
 
-    if channels.electrodes is None:
+    electrodes, nodes = channels.electrodes, read_nodes(context, atlas)
+    if electrodes is None:
         return contacts_without_regions(names, "There is no electrodes.tsv."), [UNKNOWN] * len(names), "none"
-    brain = _brain(context, entry, atlas, channels.electrodes)
-    frame, nodes = channels.electrodes.frame, read_nodes(context, atlas)
-    regions = assign_in_frame(names, positions_mm, frame, brain.labels, nodes, brain.space)
+    own = channels.members_of(names) if members is None else members
+    named = atlas in entry.named_in
+    if named and entry.segmentation is not None:
+        return _in_segmentation(Path(entry.segmentation), nodes, names, positions_mm)
+    if named and entry.label_column is not None:
+        return _labelled(electrodes, entry.label_column, nodes, names, own)
+    brain = _brain(context, entry, atlas, electrodes)
+    regions = assign_in_frame(names, positions_mm, electrodes.frame, brain.labels, nodes, brain.space)
     tissue = tissue_of_contacts(positions_mm, *brain.tissue) if brain.tissue else [UNKNOWN] * len(names)
+    if entry.contacts_to_t1w is not None:
+        _check_inside(tissue, Path(entry.contacts_to_t1w))
+    if entry.label_column is not None and regions.level == "region":
+        regions = _compared(regions, electrodes, entry.label_column, nodes, own)
     return regions, tissue, brain.method
+
+
+def _in_segmentation(
+    path: Path, nodes: pd.DataFrame, names: Sequence[str], positions_mm: np.ndarray
+) -> tuple[ContactRegions, list[str], str]:
+    from bids_ai.parcellation.contacts import assign_contacts, freesurfer_tissue, tissue_of_contacts
+    from bids_ai.parcellation.segmentation import read_segmentation, segmentation_in_atlas
+
+    labels, affine = read_segmentation(path)
+    image, how = segmentation_in_atlas(labels, affine, nodes)
+    tissue = tissue_of_contacts(positions_mm, *freesurfer_tissue(labels), affine)
+    _check_inside(tissue, path)
+    return assign_contacts(names, positions_mm, image, nodes), tissue, how
+
+
+def _labelled(
+    electrodes: ElectrodeTable, column: str, nodes: pd.DataFrame, names: Sequence[str], members: Sequence[Sequence[str]]
+) -> tuple[ContactRegions, list[str], str]:
+    from bids_ai.parcellation.contact_labels import regions_of_members, tissue_of_members
+    from bids_ai.parcellation.contacts import regions_from_labels
+
+    contacts = list(dict.fromkeys(name for own in members for name in own))
+    rows, _ = electrodes.rows_of(contacts)
+    labels, sides = (
+        [None if row is None else cells[row] for row in rows]
+        for cells in (electrodes.column(column), electrodes.column("hemisphere"))
+    )
+    single = regions_from_labels(contacts, labels, nodes, hemispheres=sides)
+    tissue = tissue_of_members(dict(zip(contacts, labels, strict=True)), members)
+    how = f"Regions are those that the column {column} of electrodes.tsv names; coordinates were not used."
+    return regions_of_members(names, single, members), tissue, how
+
+
+def _compared(
+    regions: ContactRegions,
+    electrodes: ElectrodeTable,
+    column: str,
+    nodes: pd.DataFrame,
+    members: Sequence[Sequence[str]],
+) -> ContactRegions:
+    """Add to the notes how often coordinates and labels say the same."""
+    from bids_ai.parcellation.contact_labels import agreement
+
+    by_label, _, _ = _labelled(electrodes, column, nodes, regions.names, members)
+    note = agreement(regions, by_label)
+    return replace(regions, notes=(*regions.notes, f"{note} (column {column}.)")) if note else regions
+
+
+def _check_inside(tissue: Sequence[str], path: Path) -> None:
+    """Refuse positions that are outside of the brain: a transform that goes the other way, or another frame."""
+    from bids_ai.parcellation.contacts import OUT, UNKNOWN
+
+    known = [kind for kind in tissue if kind != UNKNOWN]
+    outside = sum(kind == OUT for kind in known)
+    if outside > len(known) / 2:
+        raise InputError(
+            f"{outside} of {len(known)} channels and sites lie outside of the brain by {path}: is it of this subject, "
+            "in the coordinates of the contacts (mm, RAS of the scanner), and does the transform go to the T1w?"
+        )
 
 
 def _brain(context: Context, entry: Recording, atlas: str, electrodes: ElectrodeTable) -> Brain:

@@ -83,8 +83,8 @@ class Plan:
         return found + [
             path("ccep_probability", ieeg=entry.item, atlas=atlas.label)
             for entry in stimulated
-            if entry.located
             for atlas in self.context.index.volume_atlases()
+            if self.context.index.placed(entry, atlas)
         ]
 
     def _targets_sc(self) -> list[Path]:
@@ -178,18 +178,21 @@ class Plan:
         return [entry.source, *([entry.events] if entry.events else [])]
 
     def signal_of_series(self, wildcards: Any) -> list[str]:
-        """Preprocessed EEG or iEEG, and the transform to the template of the subject's T1w where there is one."""
+        """Preprocessed EEG or iEEG, and what says where its channels lie."""
         entry, path = self.context.index.recording(wildcards.series), self.context.names.path
         signal = path(entry.modality, **{entry.modality: entry.item})
-        return [str(signal), *self._anat_of(entry)]
+        return [str(signal), *self._places_of(entry, wildcards.atlas)]
 
     def anat_of_ieeg(self, wildcards: Any) -> list[str]:
-        """Transform to the template of the T1w that contacts may lie in, where there is one."""
-        entry = self.context.index.recording(wildcards.ieeg)
-        return self._anat_of(entry) if entry.located else []
+        """Return what says where contacts lie: the transform of the subject's T1w, and what the user supplied."""
+        return self._places_of(self.context.index.recording(wildcards.ieeg), wildcards.get("atlas"))
 
-    def _anat_of(self, entry: Recording) -> list[str]:
-        return [str(self.context.names.path("t1w_to_template", anat=entry.anat))] if entry.anat else []
+    def _places_of(self, entry: Recording, atlas: str | None) -> list[str]:
+        # Regions by name need no T1w.
+        by_place = entry.located and (atlas not in entry.named_in if atlas else not entry.named_in)
+        anat = entry.anat if by_place else None
+        found = [str(self.context.names.path("t1w_to_template", anat=anat))] if anat else []
+        return found + [path for path in (entry.contacts_to_t1w, entry.segmentation) if path]
 
     def of_bands(self, *keys: str) -> list[str]:
         """Names of matrices for every frequency band, with the other holes left open."""
@@ -242,7 +245,8 @@ class Plan:
         """Settings as text: when they change, Snakemake makes the file again."""
         chosen = {section: getattr(self.context.config, section) for section in ("random_seed", "sloppy", *sections)}
         parts = (v.model_dump_json() if hasattr(v, "model_dump_json") else str(v) for v in chosen.values())
-        return " ".join(parts)
+        # Snakemake takes {subject} in a setting for a wildcard of its own.
+        return " ".join(parts).replace("{", "(").replace("}", ")")
 
     # ---- resources
 

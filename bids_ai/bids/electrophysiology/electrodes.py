@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -111,6 +111,19 @@ class ElectrodeTable:
             if row is not None:
                 places[position] = self.positions_mm[row]
         return places
+
+    def moved(self, matrix: NDArray[np.float64], label: str) -> ElectrodeTable:
+        """Return the same contacts in another frame of the subject.
+
+        Parameters
+        ----------
+        matrix : array (4, 4)
+            From the frame of the positions, mm to mm.
+        label : str
+            Of the frame that it leads to, a native one.
+        """
+        places = self.positions_mm @ matrix[:3, :3].T + matrix[:3, 3]
+        return replace(self, positions_mm=places, frame=Frame(label, "native"))
 
 
 def find_electrodes(recording: Path) -> list[Path]:
