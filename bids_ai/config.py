@@ -176,6 +176,30 @@ class CcepConfig(_Section):
     )
 
 
+class PredictionConfig(_Section):
+    """Prediction of responses to stimulation at sites that were not seen, and its scores."""
+
+    predictors: list[str] | None = Field(None, description="Models that predict; null: all that are known.")
+    group_prior: Path | None = Field(
+        None,
+        description="Table of responses of other patients between the regions of the atlas (rows stimulated), a model.",
+    )
+    n_bootstrap: Annotated[int, Field(ge=100)] = Field(1000, description="Draws of the intervals of scores.")
+    n_permutations: Annotated[int, Field(ge=0)] = Field(
+        1000, description="Permutations within site and distance, for p."
+    )
+    output_region: str | None = Field(
+        None,
+        description="Stimulated region whose responses are mapped; null: a dorsolateral prefrontal one if stimulated, "
+        "otherwise the one with most sites.",
+    )
+    input_region: str | None = Field(
+        None,
+        description="Recorded region whose responses are mapped; null: a posterior cingulate one if recorded, "
+        "otherwise the one with most channels.",
+    )
+
+
 class ParcellationConfig(_Section):
     """Atlases and how they are applied."""
 
@@ -238,6 +262,7 @@ class Config(_Section):
     eeg: EegConfig = Field(default_factory=EegConfig)
     ieeg: IeegConfig = Field(default_factory=IeegConfig)
     ccep: CcepConfig = Field(default_factory=CcepConfig)
+    prediction: PredictionConfig = Field(default_factory=PredictionConfig)
     parcellation: ParcellationConfig = ParcellationConfig()
     structural_connectivity: StructuralConnectivityConfig = StructuralConnectivityConfig()
     functional_connectivity: FunctionalConnectivityConfig = Field(default_factory=FunctionalConnectivityConfig)

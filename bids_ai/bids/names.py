@@ -17,6 +17,9 @@ space : label of the template's space
 model : label of a surrogate family
 band : name of a frequency band
 pool : empty, or ``_desc-pooled`` for a fit over all runs
+cohort : ``func/[task-rest_][space-..._]``, ``dwi/``: what the recordings of a group have in common
+measure : ``[model-..._]stat-...``, the kind of matrix of a group
+part : label of what a table of a group holds, such as ``mean`` or ``sessionIcc``
 """
 
 from __future__ import annotations
@@ -118,6 +121,11 @@ PATTERNS: dict[str, str] = {
     "ccep_interval": "{ieeg}_{atlas}_stat-ccepci_relmat.tsv",
     "ccep_amplitude": "{ieeg}_{atlas}_stat-n1amplitude_desc-recorded_relmat.tsv",
     "ccep_latency": "{ieeg}_{atlas}_stat-n1latency_desc-recorded_relmat.tsv",
+    "contact_ec": "{ieeg}_stat-effectiveconnectivity_desc-contacts_relmat.tsv",
+    "ccep_comparison": "{ieeg}_{atlas}_desc-comparison_ccep.tsv",
+    "ccep_scores": "{ieeg}_{atlas}_desc-cceppred_scores.tsv",
+    "ccep_predicted": "{ieeg}_{atlas}_model-{model}_stat-ccepprobability_desc-predicted_relmat.tsv",
+    "ccep_predicted_average": "{ieeg}_{atlas}_model-{model}_desc-predicted_ave.fif",
     "ccep_group": "{atlas}_stat-ccepprobability_desc-group_relmat.tsv",
     "ccep_group_count": "{atlas}_stat-ccepcount_desc-group_relmat.tsv",
     "ccep_group_interval": "{atlas}_stat-ccepci_desc-group_relmat.tsv",
@@ -139,6 +147,13 @@ PATTERNS: dict[str, str] = {
     "surrogate": "{series}_{atlas}_model-{model}{pool}_surrogate.json",
     "ec": "{series}_{atlas}_model-{model}_stat-effectiveconnectivity{pool}_relmat.tsv",
     "jacobian": "{series}_{atlas}_model-{model}_stat-jacobian{pool}_relmat.tsv",
+    # groups of subjects
+    "group_matrix": "group/{cohort}{atlas}_{measure}_desc-{part}_relmat.tsv",
+    "group_similarity": "group/{cohort}{atlas}_{measure}_desc-similarity_stats.tsv",
+    "group_edges": "group/{cohort}{atlas}_{measure}_desc-{part}Edges_stats.tsv",
+    "group_subjects": "group/{cohort}{atlas}_desc-subjects_stats.tsv",
+    "group_numbers": "group/{cohort}{atlas}_desc-numbers_stats.tsv",
+    "group_quality": "group/desc-quality_stats.tsv",
 }
 
 #: Figures of the report, in ``sub-XX/figures``; a hole that is a path stands for its last part.
@@ -181,8 +196,24 @@ FIGURES: dict[str, str] = {
     "ccep_distance_figure": "{ephys}_desc-distance_ccep.svg",
     "ccep_pulses_figure": "{ephys}_desc-pulses_ccep.svg",
     "ccep_regions_figure": "{ephys}_{atlas}_stat-ccepprobability_relmat.svg",
+    "prediction_matrices_figure": "{ephys}_{atlas}_desc-matrices_scores.svg",
+    "prediction_scores_figure": "{ephys}_{atlas}_desc-scores_scores.svg",
+    "prediction_sites_figure": "{ephys}_{atlas}_desc-sites_scores.svg",
+    "prediction_output_figure": "{ephys}_{atlas}_desc-output_scores.svg",
+    "prediction_input_figure": "{ephys}_{atlas}_desc-input_scores.svg",
+    "prediction_waveforms_figure": "{ephys}_{atlas}_desc-waveforms_scores.svg",
     "source_power_figure": "{series}_{atlas}_desc-power_timeseries.svg",
     "fc_bands_figure": "{series}_{atlas}_stat-envelopecorrelation_relmat.svg",
+}
+
+#: Figures of groups, in ``group/<datatype>/figures``.
+GROUP_FIGURES: dict[str, str] = {
+    "group_matrices_figure": "{cohort}{atlas}_desc-matrices_relmat.svg",
+    "group_comparison_figure": "{cohort}{atlas}_desc-comparison_relmat.svg",
+    "group_similarity_figure": "{cohort}{atlas}_desc-similarity_relmat.svg",
+    "group_reliability_figure": "{cohort}{atlas}_desc-reliability_relmat.svg",
+    "group_seed_figure": "{cohort}{atlas}_{measure}_desc-{part}Seed_relmat.svg",
+    "group_contrast_figure": "{cohort}{atlas}_{measure}_desc-{part}_relmat.svg",
 }
 
 _LABEL = r"[A-Za-z0-9+]+"
@@ -204,6 +235,9 @@ WILDCARDS: dict[str, str] = {
     "pool": r"(?:_desc-pooled)?",
     "band": r"[a-z]+",
     "batch": r"[0-9a-f]+",
+    "cohort": rf"(?:func|eeg|ieeg|dwi)/(?:task-{_LABEL}_)?(?:space-{_LABEL}_)?",
+    "measure": rf"(?:model-{_LABEL}_)?stat-{_LABEL}",
+    "part": r"[A-Za-z0-9]+",
 }
 
 
@@ -259,6 +293,21 @@ class Names:
             stems["series"] += f"_recording-{kind}"
         name = FIGURES[key].format(**{"pool": "", "space": self.space} | stems)
         return self.output_dir / item.parts[0] / "figures" / name
+
+    def group_figure(self, key: str, cohort: str, **holes: str) -> Path:
+        """Path of a figure of a group.
+
+        Parameters
+        ----------
+        key : str
+            A key of :data:`GROUP_FIGURES`.
+        cohort : str
+            As in the tables of the group.
+        **holes : str
+            The others.
+        """
+        datatype, _, rest = cohort.partition("/")
+        return self.output_dir / "group" / datatype / "figures" / GROUP_FIGURES[key].format(cohort=rest, **holes)
 
 
 def sidecar(path: Path) -> Path:

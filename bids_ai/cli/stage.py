@@ -29,6 +29,8 @@ STAGES = (
     "ieeg_preprocess",
     "ccep_features",
     "ccep_regions",
+    "contact_model",
+    "ccep_predict",
     "atlas",
     "ephys_timeseries",
     "region_timeseries",

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from bids_ai.errors import InputError
 from bids_ai.report.files import write_text_atomic
@@ -22,11 +22,13 @@ from bids_ai.report.model import (
     InputFile,
     MethodsText,
     RecordingSummary,
+    Statement,
     Summary,
     SummaryRow,
     Table,
     from_dict,
 )
+from bids_ai.report.pictures import is_tall
 from bids_ai.report.render import link, render
 from bids_ai.report.sections import (
     FigureFile,
@@ -45,9 +47,8 @@ __all__ = ["assemble_index", "assemble_subject"]
 
 #: Up to this many recordings stand side by side in the table of numbers; more stand below each other.
 MAX_SIDE_BY_SIDE = 4
-#: A picture taller than this share of its width is shown narrower, so that it fits a screen.
-TALL = 0.78
 _LABEL = re.compile(r"[0-9A-Za-z+]+")
+_Placed = TypeVar("_Placed", Table, Statement)
 
 
 def assemble_subject(
@@ -114,7 +115,8 @@ def assemble_subject(
         others=others,
         contents=_contents(told, sections, others),
         inputs=_inputs_by_recording(told.inputs),
-        tables=_tables_by_section(told.tables),
+        tables=_by_section(told.tables),
+        statements=_by_section(told.statements),
         version=version,
         command=command if isinstance(command, str) else " ".join(command),
         written=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
@@ -158,20 +160,8 @@ def _figure(reportlet: Reportlet, figure: FigureFile, page: Path) -> dict[str, A
         "layers": reportlet.layers,
         "href": link(figure.path, page),
         "file": figure.path.name,
-        "narrow": _aspect(figure.path) > TALL,
+        "narrow": is_tall(figure.path),
     }
-
-
-def _aspect(path: Path) -> float:
-    """Return height over width of an SVG, from the head of the file; 0 where it does not say."""
-    if path.suffix != ".svg":
-        return 0.0
-    with path.open(encoding="utf-8", errors="replace") as handle:
-        head = handle.read(2000)
-    found = re.search(r'viewBox="[\d.]+ [\d.]+ ([\d.]+) ([\d.]+)"', head)
-    if found is None or float(found.group(1)) == 0:
-        return 0.0
-    return float(found.group(2)) / float(found.group(1))
 
 
 def _contents(told: Summary, sections: list[dict[str, Any]], others: list[Any]) -> list[dict[str, Any]]:
@@ -199,10 +189,10 @@ def _inputs_by_recording(files: list[InputFile]) -> list[tuple[str, list[InputFi
     ]
 
 
-def _tables_by_section(tables: list[Table]) -> dict[str, list[Table]]:
-    found: dict[str, list[Table]] = {}
-    for table in tables:
-        found.setdefault(table.section, []).append(table)
+def _by_section(items: Sequence[_Placed]) -> dict[str, list[_Placed]]:
+    found: dict[str, list[_Placed]] = {}
+    for item in items:
+        found.setdefault(item.section, []).append(item)
     return found
 
 

@@ -137,6 +137,24 @@ class Table:
 
 
 @dataclass(frozen=True)
+class Statement:
+    """A finding in one or two sentences, shown at the head of its section, before figures and tables.
+
+    Attributes
+    ----------
+    text : str
+    section : str
+        Identifier of the section in sections.yaml.
+    where : str
+        Such as recording and atlas.
+    """
+
+    text: str
+    section: str
+    where: str = ""
+
+
+@dataclass(frozen=True)
 class Summary:
     """All that is said of a subject before the figures.
 
@@ -151,6 +169,7 @@ class Summary:
         Files used and not used.
     warnings : list of Notice
     tables : list of Table
+    statements : list of Statement
     """
 
     dataset: str = ""
@@ -159,6 +178,7 @@ class Summary:
     inputs: list[InputFile] = field(default_factory=list)
     warnings: list[Notice] = field(default_factory=list)
     tables: list[Table] = field(default_factory=list)
+    statements: list[Statement] = field(default_factory=list)
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,8 @@ import pandas as pd
 
 from bids_ai.bids.index import Recording
 from bids_ai.bids.names import sidecar
-from bids_ai.bids.tables import read_table, write_relmat
-from bids_ai.stages.contact_places import Channels, regions_of
+from bids_ai.bids.tables import write_relmat
+from bids_ai.stages.ccep_responses import Responses, places_of
 from bids_ai.stages.context import Context
 from bids_ai.stages.inputs import read_nodes
 from bids_ai.stages.sidecars import atlas_identity, sources, versions
@@ -30,32 +30,17 @@ def run(context: Context, ieeg: str, atlas: str) -> None:
     from bids_ai.ccep.matrices import pair_matrices
 
     entry = context.index.recording(ieeg)
-    table = read_table(context.names.path("ccep_features", ieeg=ieeg))
-    channels = Channels.read(context, entry)
-    nodes = read_nodes(context, atlas)
-    pairs = table.drop_duplicates("site")[["site", "contact_1", "contact_2"]]
-    names = [str(name) for name in pairs["site"]] + channels.names
-    middles = [
-        channels.middle([first, second]) for first, second in zip(pairs["contact_1"], pairs["contact_2"], strict=True)
-    ]
-    points = np.concatenate([np.array(middles).reshape(-1, 3), channels.positions_mm])
-    regions, tissue, method = regions_of(context, entry, atlas, names, points, channels)
-    shares = regions.weights if regions.level == "region" else np.zeros((len(names), len(nodes)))
-    features = {name: np.abs(_grid(table, name, pairs, channels.names)) for name in _FEATURES}
-    responder = _grid(table, "responder", pairs, channels.names)
-    found = pair_matrices(responder, features, shares[: len(pairs)], shares[len(pairs) :])
+    responses, nodes = Responses.read(context, entry), read_nodes(context, atlas)
+    places = places_of(context, entry, atlas, responses)
+    features = {name: np.abs(responses.grid(name)) for name in _FEATURES}
+    found = pair_matrices(responses.grid("responder"), features, places.site_shares, places.channel_shares)
     meta = {
-        "AtlasTransformation": method,
-        "Notes": list(regions.notes),
-        "SitesInGreyMatter": int(sum(kind in ("GM", "GM-WM border") for kind in tissue[: len(pairs)])),
-        "Sites": len(pairs),
+        "AtlasTransformation": places.method,
+        "Notes": places.notes,
+        "SitesInGreyMatter": sum(kind in ("GM", "GM-WM border") for kind in places.site_tissues),
+        "Sites": len(responses.sites),
     }
     _publish(context, entry, atlas, nodes, found, meta)
-
-
-def _grid(table: pd.DataFrame, column: str, pairs: pd.DataFrame, channels: list[str]) -> np.ndarray:
-    """Column of the table of features as sites x channels."""
-    return table.pivot(index="site", columns="channel", values=column).loc[pairs["site"], channels].to_numpy(float)
 
 
 def _publish(

@@ -112,6 +112,10 @@ class Context:
         """Streamlines of a diffusion series, in the work folder."""
         return self.work_dir / "tractography" / dwi / "streamlines.npz"
 
+    def impulses(self, ieeg: str) -> Path:
+        """Responses of a model of resting iEEG to a push of every contact, in the work folder."""
+        return self.work_dir / "contact_model" / f"{ieeg}.npz"
+
     def structural_of(self, fit: Fit, atlas: str) -> Path | None:
         """Structural connectivity that a fit may use in an atlas: of the subject, or of the group; None without.
 

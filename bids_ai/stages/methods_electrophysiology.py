@@ -32,7 +32,22 @@ def signal_steps(context: Context, entry: Recording) -> list[Step]:
         steps.append(step("ccep_test", n_draws=own.n_draws, radius_mm=radius))
     else:
         steps.append(step("ccep_rule", rule=own.responder, radius_mm=radius))
-    return [*steps, step("ccep_measures")]
+    return [*steps, step("ccep_measures"), *_prediction_steps(context, entry)]
+
+
+def _prediction_steps(context: Context, entry: Recording) -> list[Step]:
+    """Steps of the prediction of responses, in any atlas."""
+    scored = [
+        meta
+        for atlas in context.index.volume_atlases()
+        if (meta := read_sidecar(context.names.path("ccep_scores", ieeg=entry.item, atlas=atlas.label)))
+    ]
+    if not scored:
+        return []
+    models = [name for name, told in scored[0]["Models"].items() if not told["WithinPatientCeiling"]]
+    names = f"{', '.join(models[:-1])} and {models[-1]}" if len(models) > 1 else "".join(models)
+    found = [step("ccep_contact_model")] if scored[0]["ContactModel"] == "fitted" else []
+    return [*found, step("ccep_prediction", models=names, radius_mm=f"{context.config.ccep.exclusion_mm:g}")]
 
 
 def series_steps(context: Context, entry: Recording, atlas: str) -> list[Step]:

@@ -16,7 +16,7 @@ from bids_ai.errors import UsageError
 from bids_ai.stages.context import Context
 
 #: Stages that can be asked for with ``--stages``, in the order of the data.
-STAGES = ("anat", "dwi", "sc", "func", "eeg", "ieeg", "ccep", "timeseries", "fc", "surrogate", "ec")
+STAGES = ("anat", "dwi", "sc", "func", "eeg", "ieeg", "ccep", "timeseries", "fc", "surrogate", "ec", "prediction")
 
 
 #: Frequency bands of functional connectivity: keys of `connectome.spectral.BANDS_HZ`, which is slow to import.
@@ -85,6 +85,15 @@ class Plan:
             for entry in stimulated
             for atlas in self.context.index.volume_atlases()
             if self.context.index.placed(entry, atlas)
+        ]
+
+    def _targets_prediction(self) -> list[Path]:
+        path = self.context.names.path
+        return [
+            path("ccep_scores", ieeg=entry.item, atlas=atlas.label)
+            for entry in self._raw("ieeg")
+            for atlas in self.context.index.volume_atlases()
+            if entry.stimulated and self.context.index.placed(entry, atlas)
         ]
 
     def _targets_sc(self) -> list[Path]:
@@ -193,6 +202,25 @@ class Plan:
         anat = entry.anat if by_place else None
         found = [str(self.context.names.path("t1w_to_template", anat=anat))] if anat else []
         return found + [path for path in (entry.contacts_to_t1w, entry.segmentation) if path]
+
+    def ieeg_at_rest(self, wildcards: Any) -> list[str]:
+        """Preprocessed recordings that a model between contacts is fitted to."""
+        from bids_ai.stages.contact_model import resting_sources
+
+        entry = self.context.index.recording(wildcards.ieeg)
+        return [str(self.context.names.path("ieeg", ieeg=other.item)) for other in resting_sources(self.context, entry)]
+
+    def connectivity_of_prediction(self, wildcards: Any) -> list[str]:
+        """Structural, functional and effective connectivity that responses are predicted from."""
+        from bids_ai.stages.ccep_connectivity import inputs_of
+
+        entry = self.context.index.recording(wildcards.ieeg)
+        return [str(path) for path in inputs_of(self.context, entry, wildcards.atlas)]
+
+    @property
+    def impulses(self) -> str:
+        """Responses of a model between contacts to a push, in the work folder."""
+        return str(self.context.impulses("{ieeg}"))
 
     def of_bands(self, *keys: str) -> list[str]:
         """Names of matrices for every frequency band, with the other holes left open."""

@@ -13,6 +13,7 @@ from bids_ai.report.model import InputFile, Notice, RecordingSummary, Summary, S
 from bids_ai.report.surrogate_tables import families_table
 from bids_ai.stages import summary_diffusion as diffusion
 from bids_ai.stages import summary_electrophysiology as electric
+from bids_ai.stages import summary_prediction as prediction
 from bids_ai.stages.context import Context
 from bids_ai.stages.records import Failure
 from bids_ai.stages.steps import read_sidecar
@@ -53,9 +54,13 @@ def summarise(context: Context, subject: str, failed: list[Failure]) -> Summary:
             for entry in recordings
             for table in (
                 *electric.site_table(context, entry),
+                *(prediction.score_tables(context, entry) if entry.stimulated else ()),
                 *_tables(context, entry),
                 *_family_tables(context, entry),
             )
+        ],
+        statements=[
+            statement for entry in recordings if entry.stimulated for statement in prediction.statements(context, entry)
         ],
     )
 

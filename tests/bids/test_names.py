@@ -35,6 +35,9 @@ CHOICES = {
     "atlas": ATLASES,
     "model": ["ridgevar", "npimlp"],
     "pool": ["", "_desc-pooled"],
+    "cohort": ["func/task-rest_space-MNI152NLin2009cAsym_", "eeg/task-rest_", "dwi/"],
+    "measure": ["model-auto_stat-effectiveconnectivity", "stat-pearsoncorrelation"],
+    "part": ["mean", "sessionIcc", "diagnosisT"],
 }
 
 

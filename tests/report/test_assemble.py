@@ -87,7 +87,7 @@ def test_sections_come_in_their_order(tmp_path):
     headings = [attributes["id"] for attributes in write(tmp_path).all("h2")]
     assert headings == ["summary", "inputs", "anatomical", "diffusion", "functional", "electrophysiology",
                         "parcellation", "connectivity", "stimulation", "surrogate",
-                        "methods", "errors", "about"]  # fmt: skip
+                        "prediction", "methods", "errors", "about"]  # fmt: skip
 
 
 def test_figures_are_linked_relative_and_exist(tmp_path):

@@ -116,8 +116,8 @@ def test_eeg_and_seeg_of_some_subjects(planned, make_dataset):
     lost = signal_files("03", "ieeg", "spes", space="Other", pulses=8)
     data = make_dataset(signal_files("01", "eeg", "rest") | t1w | seeg | lost)
     # A task label does not make a recording one of stimulation.
-    expected = electric(eeg=1, ieeg=3, stimulated=2, located=2, anat=1) | {"ccep_regions": 1}
-    assert planned(data) == expected
+    located = {"ccep_regions": 1, "contact_model": 1, "ccep_predict": 1}
+    assert planned(data) == electric(eeg=1, ieeg=3, stimulated=2, located=2, anat=1) | located
     only = electric(ieeg=2, stimulated=2, anat=1) | {"ccep_regions": 1, "atlas": 1}
     assert planned(data, "--stages", "ccep") == only
     assert planned(data, "--skip", "ieeg") == electric(eeg=1, anat=1)
@@ -248,7 +248,7 @@ def plan(indexed) -> Plan:
 
 def test_targets_by_stage(plan):
     counts = {stage: len(plan.targets(stage)) for stage in STAGES}
-    none = dict.fromkeys(("dwi", "sc", "eeg", "ieeg", "ccep"), 0)
+    none = dict.fromkeys(("dwi", "sc", "eeg", "ieeg", "ccep", "prediction"), 0)
     assert counts == none | {"anat": 2, "func": 4, "timeseries": 4, "fc": 4, "surrogate": 6, "ec": 6}
     assert len(plan.targets()) == 26
     assert plan.targets("fc,anat") == plan.targets("anat") + plan.targets("fc")

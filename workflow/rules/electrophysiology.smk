@@ -113,3 +113,42 @@ rule ccep_regions:
     shell:
         "bids-ai stage ccep_regions --config {run_config:q}"
         " --wildcards ieeg={wildcards.ieeg} atlas={wildcards.atlas} >{log:q} 2>&1"
+
+
+rule contact_model:
+    input:
+        features=plan.name("ccep_features"),
+        signals=plan.ieeg_at_rest,
+    output:
+        effective=plan.name("contact_ec"),
+        impulses=plan.impulses,
+    log:
+        plan.log("contact_model", "{ieeg}"),
+    resources:
+        mem_mb=plan.memory(base_mb=4000, per_input=20),
+        runtime=60,
+    shell:
+        "bids-ai stage contact_model --config {run_config:q} --wildcards ieeg={wildcards.ieeg} >{log:q} 2>&1"
+
+
+rule ccep_predict:
+    input:
+        features=plan.name("ccep_features"),
+        averages=[plan.name("ccep_average"), plan.name("ccep_halves")],
+        impulses=plan.impulses,
+        connectivity=plan.connectivity_of_prediction,
+        anat=plan.anat_of_ieeg,
+        nodes=plan.name("atlas_table"),
+    output:
+        scores=plan.name("ccep_scores"),
+        comparison=plan.name("ccep_comparison"),
+    log:
+        plan.log("ccep_predict", "{ieeg}_{atlas}"),
+    resources:
+        mem_mb=plan.memory(base_mb=3000, per_input=50),
+        runtime=120,
+    params:
+        settings=plan.setting("ieeg", "ccep", "prediction", "parcellation"),
+    shell:
+        "bids-ai stage ccep_predict --config {run_config:q}"
+        " --wildcards ieeg={wildcards.ieeg} atlas={wildcards.atlas} >{log:q} 2>&1"

@@ -125,13 +125,13 @@ def plot_ccep_matrix(
     cells, hatched, quiet, dots = (array[:, order] for array in (cells, *masks))
     cells[hatched] = np.nan
     matrix = Matrix(cells, hatched, quiet & ~hatched & np.isnan(cells), dots & ~hatched)
-    height = _height_in(len(sites))
+    height = height_in(len(sites))
     figure = new_figure(height=height + 2.7)
     axes = figure.subplots()
-    _draw_matrix(axes, matrix, KINDS[kind])
-    _name_sides(axes, sites, [channels[i] for i in order], [groups[i] for i in order], height)
+    draw_cells(axes, matrix, KINDS[kind])
+    name_sides(axes, sites, [channels[i] for i in order], [groups[i] for i in order], height)
     axes.set_ylabel("Stimulated site")
-    axes.set_xlabel("\n".join(["Recorded contact", _words(matrix, dotted=responder is not None)]))
+    axes.set_xlabel("\n".join(["Recorded contact", cell_words(matrix, dotted=responder is not None)]))
     return save_figure(figure, out, tight=True)
 
 
@@ -168,27 +168,27 @@ def plot_ccep_regions(
         raise InputError(f"{title}: no pair of regions was tested, so there is nothing to draw.")
     order = order_nodes(nodes)[0]
     rows, columns = (order[(tested > 0).any(axis=axis)[order]] for axis in (1, 0))
-    names, groups = [str(name) for name in nodes["name"]], _groups(nodes)
+    names, groups = [str(name) for name in nodes["name"]], region_groups(nodes)
     known = tested[np.ix_(rows, columns)] > 0
     shown = np.where(known, share[np.ix_(rows, columns)], np.nan)
     nothing = np.zeros_like(known)
-    height = _height_in(len(rows))
+    height = height_in(len(rows))
     figure = new_figure(height=2 * (height + 1.1) + 2.2)
     panels = figure.subplots(2, 1)
     words = f"{title}: {len(rows)} stimulated, {len(columns)} recorded of {len(nodes)}"
     likely = Matrix(shown, known & np.isnan(shown), nothing, nothing)
-    _draw_matrix(panels[0], likely, Kind(words, "Probability of a response", limit=1.0))
+    draw_cells(panels[0], likely, Kind(words, "Probability of a response", limit=1.0))
     pairs = Matrix(np.where(known, tested[np.ix_(rows, columns)], np.nan), nothing, nothing, nothing)
-    _draw_matrix(panels[1], pairs, Kind("Tested pairs of site and contact", "Pairs"))
+    draw_cells(panels[1], pairs, Kind("Tested pairs of site and contact", "Pairs"))
     for panel, matrix in zip(panels, (likely, pairs), strict=True):
-        _name_sides(panel, [names[i] for i in rows], [names[i] for i in columns], [groups[i] for i in columns], height)
+        name_sides(panel, [names[i] for i in rows], [names[i] for i in columns], [groups[i] for i in columns], height)
         panel.set_ylabel("Stimulated region")
-        words = _words(matrix, dotted=False).replace("excluded", "tested, but without a value")
+        words = cell_words(matrix, dotted=False).replace("excluded", "tested, but without a value")
         panel.set_xlabel("\n".join(["Recorded region", words]))
     return save_figure(figure, out, tight=True)
 
 
-def _groups(nodes: pd.DataFrame) -> list[str]:
+def region_groups(nodes: pd.DataFrame) -> list[str]:
     """Return hemisphere and network of each region, in few letters."""
     named = len(set(networks(nodes))) > 1
     return [
@@ -196,11 +196,12 @@ def _groups(nodes: pd.DataFrame) -> list[str]:
     ]
 
 
-def _height_in(n_rows: int) -> float:
+def height_in(n_rows: int) -> float:
+    """Height of the cells of so many rows, inches."""
     return float(np.clip(_ROW_IN * n_rows, 1.4, _HIGHEST_IN))
 
 
-def _draw_matrix(axes: Axes, matrix: Matrix, kind: Kind) -> None:
+def draw_cells(axes: Axes, matrix: Matrix, kind: Kind) -> None:
     """Draw cells, dots, title and scale."""
     from matplotlib.colors import to_rgba
     from matplotlib.patches import Rectangle
@@ -255,7 +256,7 @@ def _draw_dots(axes: Axes, dots: Array) -> None:
     rows, columns = np.nonzero(dots)
     if not len(rows):
         return
-    cell = 72 * min(_CELLS_IN / dots.shape[1], _height_in(len(dots)) / len(dots))
+    cell = 72 * min(_CELLS_IN / dots.shape[1], height_in(len(dots)) / len(dots))
     size = float(np.clip(0.5 * cell, 1.4, 5.0))
     style: dict[str, Any] = {
         "color": INK,
@@ -267,7 +268,7 @@ def _draw_dots(axes: Axes, dots: Array) -> None:
     axes.scatter(columns + 0.5, rows + 0.5, s=size**2, **style)
 
 
-def _name_sides(
+def name_sides(
     axes: Axes, rows: Sequence[str], columns: Sequence[str], groups: Sequence[str], height_in: float
 ) -> None:
     """Name rows and columns, with bars in the colours of the groups of the columns above them."""
@@ -306,7 +307,7 @@ def _name_sides(
     axes.tick_params(length=0)
 
 
-def _words(matrix: Matrix, *, dotted: bool) -> str:
+def cell_words(matrix: Matrix, *, dotted: bool) -> str:
     """Say what each look of a cell means, and of how many cells."""
     missing = np.isnan(matrix.values) & ~matrix.hatched & ~matrix.white
     looks = (("hatched: excluded", matrix.hatched), ("white: no response", matrix.white), ("grey: no data", missing))

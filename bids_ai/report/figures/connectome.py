@@ -98,7 +98,7 @@ def plot_glass_brain(
     radii = _radii(weights)
     for axes, view in zip(figure.subplots(2, 2).flat, VIEWS, strict=True):
         shown = placed & (np.array([h == view.side for h in hemispheres]) if view.side else True)
-        _draw_view(axes, view)
+        draw_view(axes, view)
         drawn = [edge for edge in edges if shown[edge[0]] and shown[edge[1]]]
         (_draw_edges if directed else _draw_lines)(axes, view, weights, places, drawn)
         linked = np.isin(np.arange(len(weights)), np.array(drawn, int))
@@ -205,7 +205,7 @@ def _radii(weights: Array) -> tuple[Array, Array]:
     return np.sqrt(sent / largest) * NODE_RADIUS_MM, np.sqrt(received / largest) * NODE_RADIUS_MM
 
 
-def _draw_view(axes: Axes, view: View) -> None:
+def draw_view(axes: Axes, view: View) -> None:
     """Draw nilearn's outline of the brain and the names of its ends."""
     from nilearn.plotting.glass_brain import plot_brain_schematics
 

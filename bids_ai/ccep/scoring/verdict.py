@@ -1,0 +1,96 @@
+"""One plain sentence: whether effective connectivity adds anything to distance, structure and function."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+#: The question is put to this model, against that reference, declared before anything is scored.
+MODEL, REFERENCE = "distance+sc+fc+ec", "distance+sc+fc"
+#: By this measure, under this split.
+METRIC, SPLIT = "spearman", "leave-site-out"
+#: What is asked instead where the combination cannot be made.
+_ALONE, _BASELINE = "ec", "distance"
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Answer in words.
+
+    Attributes
+    ----------
+    text : str
+    adds : bool or None
+        Whether effective connectivity adds to distance, structure and function; None where that cannot be told.
+    """
+
+    text: str
+    adds: bool | None
+
+
+def verdict(scores: pd.DataFrame, *, model: str = MODEL, split: str = SPLIT) -> Verdict:
+    """Say whether a model adds to distance, structure and function in the sites that it had not seen.
+
+    Parameters
+    ----------
+    scores : DataFrame
+        Of `table.score_table`.
+    model : str
+        With `REFERENCE` inside it.
+    split : str
+
+    Returns
+    -------
+    Verdict
+        "adds" only where the whole interval of the gain lies above 0.
+    """
+    chosen = scores[(scores["split"] == split) & (scores["metric"] == METRIC)]
+    rows: dict[str, Any] = {str(row["model"]): row for row in chosen.to_dict("records")}
+    if model not in rows:
+        return Verdict(
+            f"Whether effective connectivity adds anything was not asked: {model} is no predictor here.", None
+        )
+    row = rows[model]
+    gain, lower, upper = (float(row[f"gain_over_combination{end}"]) for end in ("", "_lower", "_upper"))
+    if not np.isfinite([gain, lower, upper]).all():
+        return Verdict(_cannot(rows, row), None)
+    numbers = (
+        f"its rank correlation with the recorded amplitudes is {row['value']:.2f}, against "
+        f"{row['value'] - gain:.2f} without: {_signed(gain)}, 95 % interval {_signed(lower)} to {_signed(upper)}, "
+        f"{int(row['n_sites'])} sites that the model had not seen"
+    )
+    if lower > 0:
+        return Verdict(
+            f"Effective connectivity adds to distance, structure and function in this recording; {numbers}.", True
+        )
+    if upper < 0:
+        return Verdict(
+            "Effective connectivity makes the prediction by distance, structure and function worse in this recording; "
+            f"{numbers}.",
+            False,
+        )
+    return Verdict(
+        "In this recording it cannot be told from chance whether effective connectivity adds to distance, structure "
+        f"and function; {numbers}.",
+        False,
+    )
+
+
+def _cannot(rows: dict[str, Any], row: dict[str, Any]) -> str:
+    reason = str(row["reason"]).rstrip(".") if row["reason"] else "the gain has no interval"
+    text = f"Whether effective connectivity adds to distance, structure and function cannot be told here: {reason}."
+    alone = rows.get(_ALONE)
+    if alone is None or not np.isfinite(alone["gain_over_distance_lower"]):
+        return text
+    gain, lower, upper = (float(alone[f"gain_over_{_BASELINE}{end}"]) for end in ("", "_lower", "_upper"))
+    return (
+        f"{text} Alone, it predicts amplitudes with a rank correlation of {alone['value']:.2f}, {_signed(gain)} "
+        f"against distance ({_signed(lower)} to {_signed(upper)})."
+    )
+
+
+def _signed(value: float) -> str:
+    return f"{value:+.2f}".replace("-", "\u2212")

@@ -1,0 +1,108 @@
+"""What the report says of predicted against recorded responses in numbers, told from the table of scores."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from bids_ai.bids.index import Recording
+from bids_ai.bids.tables import read_table
+from bids_ai.report.model import Statement, Table
+from bids_ai.stages.context import Context
+from bids_ai.stages.steps import read_sidecar
+
+_PRIMARY = "leave-site-out"
+_SECTION = "prediction"
+
+
+def statements(context: Context, entry: Recording) -> list[Statement]:
+    """Say in one sentence for each atlas whether effective connectivity adds anything."""
+    found = []
+    for atlas in context.index.volume_atlases():
+        meta = read_sidecar(context.names.path("ccep_scores", ieeg=entry.item, atlas=atlas.label))
+        if meta:
+            where = f"{Path(entry.item).name}, {atlas.label}"
+            found.append(Statement(str(meta["Verdict"]), _SECTION, where))
+    return found
+
+
+def score_tables(context: Context, entry: Recording) -> list[Table]:
+    """Scores of every model on one recording, simplest first."""
+    tables = []
+    for atlas in context.index.volume_atlases():
+        path = context.names.path("ccep_scores", ieeg=entry.item, atlas=atlas.label)
+        if path.is_file():
+            title = f"Scores: {Path(entry.item).name}, {atlas.label}"
+            tables.append(_table(read_table(path), context.config.ccep.exclusion_mm, title))
+    return tables
+
+
+def _table(scores: pd.DataFrame, radius_mm: float, title: str) -> Table:
+    from bids_ai.ccep.prediction.kinds import KINDS, kind_of
+
+    rows = scores[(scores["split"] == _PRIMARY) & (scores["radius"] == radius_mm)]
+    by = {metric: part.set_index("model") for metric, part in rows.groupby("metric")}
+    rho = by["spearman"]
+    order = sorted((str(model) for model in rho.index), key=lambda model: KINDS.index(kind_of(model)))
+    cells = []
+    for model in order:
+        row: dict[Any, Any] = rho.loc[model].to_dict()
+        cells.append(
+            [
+                model,
+                kind_of(model),
+                _interval(row["value"], row["lower"], row["upper"]),
+                _number(row["of_ceiling"]),
+                _of(by, "partial_spearman", model),
+                _of(by, "auroc", model),
+                _of(by, "waveform_explained_variance", model),
+                _milliseconds(by, model),
+                *(
+                    _interval(*(row[f"gain_over_{suffix}{end}"] for end in ("", "_lower", "_upper")))
+                    for suffix in ("distance", "combination")
+                ),
+                str(row["reason"]) if isinstance(row["reason"], str) and not np.isfinite(row["value"]) else "",
+            ]
+        )
+    columns = [
+        "model",
+        "kind",
+        "rank correlation (95 % interval)",
+        "of ceiling",
+        "given distance",
+        "AUROC",
+        "variance of waveforms",
+        "latency error (ms)",
+        "gain over distance",
+        "gain over distance, SC, FC",
+        "why missing",
+    ]
+    sites = int(rho["n_sites"].max()) if len(rho) else 0
+    note = (
+        f"Means over {sites} stimulated sites that the models had not seen, channels beyond {radius_mm:g} mm; "
+        "intervals by bootstrap of leads and sites. They speak of this recording, not of other people."
+    )
+    return Table(title, columns, cells, section=_SECTION, note=note)
+
+
+def _of(by: dict[Any, pd.DataFrame], metric: str, model: str) -> float | None:
+    return _number(by[metric]["value"].get(model)) if metric in by else None
+
+
+def _milliseconds(by: dict[Any, pd.DataFrame], model: str) -> float | None:
+    value = _of(by, "latency_error_s", model)
+    return None if value is None else round(1e3 * float(by["latency_error_s"]["value"][model]), 1)
+
+
+def _number(value: Any) -> float | None:
+    return None if value is None or not np.isfinite(value) else round(float(value), 2)
+
+
+def _interval(value: float, lower: float, upper: float) -> str | None:
+    if not np.isfinite(value):
+        return None
+    text = f"{value:.2f}" + (f" ({lower:.2f} to {upper:.2f})" if np.isfinite([lower, upper]).all() else "")
+    return text.replace("-", "\N{MINUS SIGN}")

@@ -1,0 +1,66 @@
+"""What is said of effective connectivity follows from the interval of its gain, and from nothing else."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from bids_ai.ccep.prediction.cross import predict_all
+from bids_ai.ccep.prediction.kinds import COMBINED, KINDS, kind_of
+from bids_ai.ccep.prediction.registry import PREDICTORS, get_predictor
+from bids_ai.ccep.scoring.table import score_table
+from bids_ai.ccep.scoring.verdict import verdict
+from tests.ccep.worlds import distance_world
+
+
+def table(gain: float, lower: float, upper: float, reason: str = "") -> pd.DataFrame:
+    row = {
+        "model": "distance+sc+fc+ec",
+        "split": "leave-site-out",
+        "metric": "spearman",
+        "value": 0.6,
+        "gain_over_combination": gain,
+        "gain_over_combination_lower": lower,
+        "gain_over_combination_upper": upper,
+        "n_sites": 12,
+        "reason": reason,
+    }
+    return pd.DataFrame([row])
+
+
+@pytest.mark.parametrize(
+    ("interval", "adds", "words"),
+    [
+        ((0.05, 0.01, 0.09), True, "adds to distance"),
+        ((0.05, -0.01, 0.09), False, "cannot be told from chance"),
+        ((-0.05, -0.09, -0.01), False, "worse"),
+    ],
+)
+def test_only_a_whole_interval_above_zero_is_a_claim(interval, adds, words):
+    found = verdict(table(*interval))
+    assert found.adds is adds
+    assert words in found.text
+    assert "12 sites" in found.text
+
+
+def test_without_an_interval_the_reason_is_given():
+    found = verdict(table(np.nan, np.nan, np.nan, reason="01: sc needs the matrix 'sc', which is not given."))
+    assert found.adds is None
+    assert "needs the matrix 'sc', which is not given." in found.text
+    assert verdict(table(0.1, 0.0, 0.2).assign(model="ec")).adds is None
+
+
+def test_a_world_of_distance_is_no_proof():
+    recorded = distance_world(4).recorded
+    names = ["distance", "ec", "distance+sc+fc", "distance+sc+fc+ec"]
+    found = verdict(score_table(recorded, predict_all(recorded, names, ["leave-site-out"]), n_permutations=0))
+    assert found.adds is False
+
+
+def test_every_predictor_has_a_kind():
+    for name in PREDICTORS:
+        made, kind = get_predictor(name), kind_of(name)
+        assert kind in KINDS
+        assert (kind == COMBINED) == ("+" in name or name == "evoked-kernel")
+        assert made.within_patient == (kind == KINDS[-1])
