@@ -2,30 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bids_ai.bids.names import PATTERNS, Names
-from bids_ai.bids.tables import check_names, read_relmat, read_table, write_relmat
+from bids_ai.bids.names import Names
+from bids_ai.bids.tables import check_names, read_relmat, write_relmat
+from bids_ai.stages.group_inputs import MIN_SUBJECTS, GroupAtlas, by_subject, group_atlases, group_origin
 from bids_ai.stages.sidecars import versions
 
 if TYPE_CHECKING:
     from bids_ai.ccep.group import GroupMatrices
     from bids_ai.ccep.matrices import PairMatrices
 
-#: With fewer there is no group.
-_MIN_PATIENTS = 2
 
-
-def write_group_responses(output_dir: Path) -> list[Path]:
+def write_group_responses(output_dir: Path, subjects: Collection[str] = ()) -> list[Path]:
     """Write the pooled matrices of every atlas in which several patients have tested pairs.
 
     Parameters
     ----------
     output_dir : Path
         Derivatives of bids_ai.
+    subjects : collection of str
+        By default all.
 
     Returns
     -------
@@ -40,26 +41,19 @@ def write_group_responses(output_dir: Path) -> list[Path]:
     from bids_ai.ccep.group import group_matrices
 
     written = []
-    for table in sorted(output_dir.glob(PATTERNS["atlas_table"].format(atlas="atlas-*"))):
-        atlas = table.name.removesuffix("_dseg.tsv")
-        names = [str(name) for name in read_table(table)["name"]]
-        pooled = {subject: _of_patient(paths, names) for subject, paths in _counts(output_dir, atlas).items()}
+    for atlas in group_atlases(output_dir):
+        counts = by_subject(output_dir, "ccep_count", atlas.label, subjects)
+        pooled = {subject: _of_patient(paths, atlas.names) for subject, paths in counts.items()}
         # A patient whose contacts have no places has matrices without a tested pair.
         patients = {subject: matrices for subject, matrices in pooled.items() if matrices.tested.any()}
-        if len(patients) >= _MIN_PATIENTS:
+        if len(patients) >= MIN_SUBJECTS:
             found = group_matrices(list(patients.values()))
-            used = [path for subject in patients for path in _counts(output_dir, atlas)[subject]]
-            written += _write(output_dir, atlas, names, found, list(patients), used)
+            used = {
+                subject: [p for count in counts[subject] for p in (count, _probability_of(count))]
+                for subject in patients
+            }
+            written += _write(output_dir, atlas, found, used)
     return written
-
-
-def _counts(output_dir: Path, atlas: str) -> dict[str, list[Path]]:
-    """Tables of tested pairs of each patient, one per recording."""
-    pattern = PATTERNS["ccep_count"].format(ieeg="*", atlas=atlas)
-    found: dict[str, list[Path]] = {}
-    for path in sorted(output_dir.glob(f"sub-*/**/ieeg/{pattern}")):
-        found.setdefault(path.relative_to(output_dir).parts[0], []).append(path)
-    return found
 
 
 def _probability_of(count: Path) -> Path:
@@ -82,9 +76,7 @@ def _of_patient(paths: list[Path], names: list[str]) -> PairMatrices:
     return PairMatrices(tested, responses, share, *agresti_coull(responses, tested), features={}, feature_counts={})
 
 
-def _write(
-    output_dir: Path, atlas: str, names: list[str], found: GroupMatrices, subjects: list[str], used: list[Path]
-) -> list[Path]:
+def _write(output_dir: Path, atlas: GroupAtlas, found: GroupMatrices, used: dict[str, list[Path]]) -> list[Path]:
     there = found.tested > 0
     matrices = {
         "ccep_group": (found.probability, "probability of a response, of a group", "1"),
@@ -102,23 +94,20 @@ def _write(
             "1: yes, 0: no",
         ),
     }
-    sources = [path for count in used for path in (count, _probability_of(count))]
     correlation = found.correlation if np.isfinite(found.correlation) else None
     common = {
         "Directed": True,
         "RowRole": "stimulated region",
         "ColumnRole": "recorded region",
-        "Subjects": subjects,
         "CorrelationWithinPatients": correlation,
         "ReliableCells": int(found.reliable.sum()),
         "TestedCells": int(there.sum()),
-        "Sources": [f"bids::{path.relative_to(output_dir)}" for path in sources],
-        "NodeFiles": [f"bids::{PATTERNS['atlas_table'].format(atlas=atlas)}"],
+        **group_origin(output_dir, atlas.label, used),
         "PackageVersions": versions("numpy", "scipy"),
     }
     written = []
     for key, (matrix, measure, unit) in matrices.items():
-        path = Names(output_dir, "").path(key, atlas=atlas)
-        write_relmat(path, matrix, names, common | {"RelationshipMeasure": measure, "MeasureUnits": unit})
+        path = Names(output_dir, "").path(key, atlas=atlas.label)
+        write_relmat(path, matrix, atlas.names, common | {"RelationshipMeasure": measure, "MeasureUnits": unit})
         written.append(path)
     return written
