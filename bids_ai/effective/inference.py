@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from bids_ai.effective.baselines.least_squares import LeastSquaresVAR, coupling_test, fit_var, order_by_test
+from bids_ai.effective.false_discovery import benjamini_hochberg
 from bids_ai.effective.perturbation import push_members
 from bids_ai.errors import InputError
 from bids_ai.surrogate.families.ridge_var import LinearVAR
@@ -117,35 +118,6 @@ def edge_inference(
         return _least_squares(fitted, lags, horizon_steps, level)
     except InputError as error:
         return _undefined(fitted, lags, horizon_steps, level, str(error))
-
-
-def benjamini_hochberg(p: FloatArray) -> FloatArray:
-    """Adjust p values for the false discovery rate, over the finite ones.
-
-    Calling an edge where q < 0.05 holds the expected share of false ones among those called below 5 %, for tests that
-    are independent or positively dependent.
-
-    Parameters
-    ----------
-    p : array of any shape
-        NaN where undefined.
-
-    Returns
-    -------
-    array
-        Of the same shape; NaN where p is.
-
-    References
-    ----------
-    Benjamini & Hochberg 1995, doi:10.1111/j.2517-6161.1995.tb02031.x.
-    """
-    from scipy.stats import false_discovery_control
-
-    q = np.full(p.shape, np.nan)
-    finite = np.isfinite(p)
-    if finite.any():
-        q[finite] = false_discovery_control(p[finite], method="bh")
-    return q
 
 
 def mean_response(fit: LeastSquaresVAR, horizon_steps: int) -> tuple[FloatArray, FloatArray]:

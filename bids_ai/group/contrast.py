@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from bids_ai.effective.inference import benjamini_hochberg
+from bids_ai.effective.false_discovery import benjamini_hochberg
 from bids_ai.errors import InputError
 from bids_ai.group.edges import EdgeStore, IntArray
 from bids_ai.surrogate.usable import BoolArray, FloatArray
