@@ -10,6 +10,9 @@ from typing import Any
 
 from bids_ai.report.files import write_text_atomic
 from bids_ai.report.formatting import format_value
+from bids_ai.report.group_record import GroupFigure, GroupRecord, GroupSection, load_record
+from bids_ai.report.methods import render_plain
+from bids_ai.report.pictures import is_tall
 from bids_ai.report.render import link, render, sort_key
 
 _NUMBERS = re.compile(r'<script type="application/json" id="bids-ai-numbers">(.*?)</script>', re.DOTALL)
@@ -19,7 +22,7 @@ def assemble_index(output_dir: Path, subjects: Sequence[str], *, version: str = 
     """Write ``group.html``: a link per subject and their numbers, one row per recording and atlas.
 
     The numbers are those in the pages of the subjects (rows of the summary that have a key), so that subjects of
-    earlier runs are in the table too.
+    earlier runs are in the table too. What the group level has found stands before them, as its record has it.
 
     Parameters
     ----------
@@ -45,8 +48,13 @@ def assemble_index(output_dir: Path, subjects: Sequence[str], *, version: str = 
         for recording in numbers["recordings"] or [{"name": "", "status": "", "rows": []}]
         for about in _matters_of(recording)
     ]
+    record = load_record(Path(output_dir)) or GroupRecord()
     html = render(
         "group.html.j2",
+        record=record,
+        sections=[_section(section, page) for section in record.sections],
+        methods=record.methods,
+        methods_plain=render_plain(record.methods),
         dataset=next((numbers["dataset"] for numbers in told.values() if numbers["dataset"]), ""),
         version=version or next((numbers["version"] for numbers in told.values()), ""),
         n_subjects=len(told),
@@ -70,6 +78,40 @@ def read_numbers(page: Path) -> dict[str, Any] | None:
     except json.JSONDecodeError:
         return None
     return numbers
+
+
+def _section(section: GroupSection, page: Path) -> dict[str, Any]:
+    """Section with its figures and files as the page links them; those that are gone are left out."""
+    folder = page.parent
+    return {
+        "id": section.id,
+        "name": section.name,
+        "intro": section.intro,
+        "facts": section.facts,
+        "figures": [_figure(shown, page) for shown in section.figures if (folder / shown.path).is_file()],
+        "tables": section.tables,
+        "missing": section.missing,
+        "files": [
+            {"href": link(folder / file.path, page), "name": Path(file.path).name, "what": file.what}
+            for file in section.files
+            if (folder / file.path).is_file()
+        ],
+    }
+
+
+def _figure(shown: GroupFigure, page: Path) -> dict[str, Any]:
+    path = page.parent / shown.path
+    return {
+        "id": "figure-" + re.sub(r"[^0-9A-Za-z_-]", "-", "-".join(Path(shown.path).with_suffix("").parts)),
+        "title": shown.title,
+        "name": f"{shown.title}: {path.name}",
+        "caption": shown.caption,
+        "description": shown.description,
+        "layers": {},
+        "href": link(path, page),
+        "file": path.name,
+        "narrow": is_tall(path),
+    }
 
 
 def _columns(told: Iterable[dict[str, Any]]) -> list[dict[str, str]]:

@@ -121,9 +121,27 @@ def plot_relmat_pair(
         Node table in the order of both matrices.
     out : path
     """
-    figure = new_figure(width=13.4, height=6.8)
-    for axes, panel in zip(figure.subplots(1, 2), (left, right), strict=True):
+    return plot_relmats([left, right], nodes, out)
+
+
+@styled
+def plot_relmats(panels: Sequence[RelmatPanel | Sequence[object]], nodes: pd.DataFrame, out: Path | str) -> Path:
+    """Draw matrices of one atlas in the same order, two in a row.
+
+    Parameters
+    ----------
+    panels : sequence of RelmatPanel
+    nodes : DataFrame
+        Node table in the order of all of them.
+    out : path
+    """
+    n_rows = (len(panels) + 1) // 2
+    figure = new_figure(width=13.4 if len(panels) > 1 else 8.4, height=6.8 * n_rows if len(panels) > 1 else 8.0)
+    grid = figure.subplots(n_rows, min(len(panels), 2), squeeze=False).ravel()
+    for axes, panel in zip(grid, panels, strict=False):
         _draw_panel(axes, RelmatPanel(*panel), nodes)  # type: ignore[arg-type]
+    for axes in grid[len(panels) :]:
+        axes.set_axis_off()
     return save_figure(figure, out, tight=True)
 
 
@@ -152,7 +170,7 @@ def _draw_panel(axes: Axes, panel: RelmatPanel, nodes: pd.DataFrame) -> None:
     across = ["Target region"] if panel.directed else []
     dots = [] if marks is None else [f"dots: {panel.marked} ({int(marks.sum())})"]
     axes.set_xlabel("\n".join([*across, *_missing_words(matrix), *dots]))
-    axes.set_title(panel.title, pad=24)  # above the names of the hemispheres
+    axes.set_title(panel.title, pad=32)  # above the names of the hemispheres
     beyond = bool((np.abs(_off_diagonal(matrix)) > limit).any())
     extend = "neither" if not beyond else "both" if panel.diverging else "max"
     bar = axes.figure.colorbar(picture, ax=axes, shrink=0.62, aspect=26, pad=0.03, extend=extend)
