@@ -18,6 +18,7 @@ BIDS_VERSION = "1.10.0"
 BIDSIGNORE = (
     "*.html",
     "figures",
+    "group",
     "logs",
     "*_xfm.*",
     "*_boldref.*",
@@ -87,10 +88,15 @@ def write_root(output_dir: Path, *, dataset_name: str, links: dict[str, str]) ->
             "HowToAcknowledge": "Cite the works listed in the Methods section of the reports.",
         },
     )
-    write_text(output_dir / ".bidsignore", "\n".join(BIDSIGNORE) + "\n")
+    write_bidsignore(output_dir)
     write_text(output_dir / "README.md", README.format(version=__version__, name=dataset_name))
     table = pd.DataFrame({"desc_id": [f"desc-{key}" for key in DESCRIPTIONS], "description": DESCRIPTIONS.values()})
     write_table(output_dir / "descriptions.tsv", table)
+
+
+def write_bidsignore(output_dir: Path) -> None:
+    """Write which of our files the validator is to leave alone."""
+    write_text(output_dir / ".bidsignore", "\n".join(BIDSIGNORE) + "\n")
 
 
 def bids_uri(path: str | Path, links: dict[str, str], output_dir: Path) -> str:

@@ -11,10 +11,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from bids_ai.bids.index import Index
-from bids_ai.cli import engine, options
+from bids_ai.cli import engine, group, options
 from bids_ai.cli.index import PreparedRun, prepare, show_inputs
 from bids_ai.cli.locks import lock_subjects
-from bids_ai.cli.places import absolute, made_by, older_outputs
+from bids_ai.cli.places import older_outputs
 from bids_ai.errors import UsageError
 from bids_ai.stages.records import Failure, failures, unfitted
 
@@ -27,6 +27,7 @@ go to Snakemake as they are.
   bids-ai run DATA OUT participant --participant-label 01 --atlases schaefer.nii.gz --atlas-space MNI152NLin2009cAsym
   bids-ai run DATA OUT participant --derivatives fmriprep=DATA/derivatives/fmriprep
   bids-ai run DATA OUT participant --dry-run
+  bids-ai run DATA OUT group --contrast diagnosis --covariates age sex
 """
 
 
@@ -37,33 +38,34 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "analysis_level",
         choices=("participant", "group"),
-        help="group: one page over all subjects, their structural consensus and their responses to stimulation",
+        help="group: means over subjects, reliability, contrasts, and one page, from what the participant level left",
     )
     options.add_selection(parser)
     options.add_settings(parser)
+    group.add_arguments(parser)
     add_running(parser)
 
 
 def add_running(parser: argparse.ArgumentParser) -> None:
     """How the workflow is run."""
-    group = parser.add_argument_group("how to run")
+    running = parser.add_argument_group("how to run")
     cores = os.cpu_count() or 1
-    group.add_argument(
+    running.add_argument(
         "--nprocs", "--n-cpus", "--nthreads", type=int, default=cores, metavar="N", help=f"cores in all ({cores})"
     )
-    group.add_argument("--omp-nthreads", type=int, metavar="N", help="threads of one job at most")
-    group.add_argument("--mem-mb", "--mem", type=int, metavar="MB", help="memory for all jobs together")
-    group.add_argument("--low-mem", action="store_true", help="one job at a time")
-    group.add_argument("--profile", metavar="PROFILE", help="Snakemake profile, such as one for a cluster")
-    group.add_argument("--stop-on-first-crash", action="store_true", help="do not go on with other subjects")
-    group.add_argument("--clean-workdir", action="store_true", help="empty the work folder first")
-    group.add_argument("-n", "--dry-run", action="store_true", help="print the inputs chosen and the jobs, and stop")
-    group.add_argument("--reports-only", action="store_true", help="only assemble the reports again")
-    group.add_argument("--boilerplate-only", action="store_true", help="only print the methods text")
-    group.add_argument("--write-graph", action="store_true", help="write the graph of the workflow to logs/ (DOT)")
-    group.add_argument("-v", "--verbose", action="count", default=0, help="show all that Snakemake says")
-    group.add_argument("--debug", action="store_true", help="show the traceback of an error")
-    group.add_argument("--notrack", action="store_true", help="accepted and without effect: nothing is ever tracked")
+    running.add_argument("--omp-nthreads", type=int, metavar="N", help="threads of one job at most")
+    running.add_argument("--mem-mb", "--mem", type=int, metavar="MB", help="memory for all jobs together")
+    running.add_argument("--low-mem", action="store_true", help="one job at a time")
+    running.add_argument("--profile", metavar="PROFILE", help="Snakemake profile, such as one for a cluster")
+    running.add_argument("--stop-on-first-crash", action="store_true", help="do not go on with other subjects")
+    running.add_argument("--clean-workdir", action="store_true", help="empty the work folder first")
+    running.add_argument("-n", "--dry-run", action="store_true", help="print the inputs chosen and the jobs, and stop")
+    running.add_argument("--reports-only", action="store_true", help="only assemble the reports again")
+    running.add_argument("--boilerplate-only", action="store_true", help="only print the methods text")
+    running.add_argument("--write-graph", action="store_true", help="write the graph of the workflow to logs/ (DOT)")
+    running.add_argument("-v", "--verbose", action="count", default=0, help="show all that Snakemake says")
+    running.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    running.add_argument("--notrack", action="store_true", help="accepted and without effect: nothing is ever tracked")
 
 
 def execute(args: argparse.Namespace) -> int:
@@ -71,7 +73,8 @@ def execute(args: argparse.Namespace) -> int:
     if args.debug:
         os.environ["BIDS_AI_DEBUG"] = "1"
     if args.analysis_level == "group":
-        return _group(absolute(args.output_dir))
+        return group.execute(args)
+    group.refuse_for_participants(args)
     run = prepare(args)
     for warning in run.warnings:
         print(f"warning: {warning}", file=sys.stderr)
@@ -176,18 +179,6 @@ def _dry_run(run: PreparedRun, args: argparse.Namespace) -> int:
         status = _engine(scratch, args, dry_run=True)
     if status:
         raise UsageError("Snakemake could not plan the jobs; its message is above.")
-    return 0
-
-
-def _group(output_dir: Path) -> int:
-    from bids_ai.stages import group_ccep, group_structural, report
-
-    if made_by(output_dir) is None:
-        raise UsageError(f"{output_dir} holds no outputs of bids_ai; run the participant level first.")
-    written = group_structural.write_consensus(output_dir) + group_ccep.write_group_responses(output_dir)
-    for matrix in written:
-        print(matrix)
-    print(report.assemble_group(output_dir))
     return 0
 
 
