@@ -80,6 +80,8 @@ def segment_tissues(
         return volumes.isotropic(part, corner, _GRID_MM) if fine else (part, corner)
 
     image, grid = crop(t1w)
+    # Atropos reads priors from files, whose origin has 32 bits, and refuses images that are 2e-6 mm apart.
+    grid[:3, 3] = grid[:3, 3].astype(np.float32)
     inside = crop(mask.astype(np.float32))[0] > 0.5
     # Vessels and remains of fat would take a class for themselves.
     image = np.clip(image, 0, np.percentile(image[inside], 99.5)).astype(np.float32)

@@ -71,6 +71,16 @@ def test_tissues_are_told_apart(with_priors: bool):
     assert ("priors" in found.method) is with_priors
 
 
+def test_priors_fit_an_image_whose_origin_has_many_digits():
+    """That of a field of view which was cut: priors go through files with 32 bits."""
+    parts = layers()
+    priors = {f"{name}_prior": parts[name].astype(np.float32) * 0.9 for name in ("gm", "wm")}
+    affine = AFFINE.copy()
+    affine[:3, 3] = -150.0000076  # between two numbers of 32 bits
+    found = tissues.segment_tissues(image(parts), affine, parts["mask"], **priors)
+    assert volumes.dice(found.dseg == 1, parts["gm"]) > 0.95
+
+
 def test_tissues_of_fine_voxels_keep_their_detail():
     mm = 1.0
     grid = np.indices((44, 44, 44)) - 21.5
