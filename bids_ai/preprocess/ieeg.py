@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 Array = NDArray[np.floating]
 Reference = Literal["auto", "bipolar", "recorded"]
 
+#: Why a contact is not judged.
+_IN_TABLE, _SILICONE = "bad in channels.tsv", "on silicone"
 #: Where the dataset does not say the mains, they are sought in so much of the signal, s.
 _LINE_S = 10.0
 
@@ -50,6 +52,8 @@ class IeegPlan:
     positions_mm : array (n_channels, 3)
         Middles, in the frame of the electrodes; NaN where not known.
     judged : BadContacts
+    left_out : dict of str
+        Contact to reason, of those that are not judged since the dataset says that they are of no use.
     resting : bool array (n_times,)
         Samples without stimulation, artefacts and seizures.
     figures : dict
@@ -62,9 +66,23 @@ class IeegPlan:
     steps: tuple[Step, ...]
     positions_mm: Array
     judged: BadContacts
+    left_out: dict[str, str]
     resting: NDArray[np.bool_]
     figures: dict[str, Any]
     findings: tuple[Finding, ...]
+
+    def quality_table(self, recording: OpenRecording) -> pd.DataFrame:
+        """Every contact of the recording with what is wrong with it: ``name reasons sd`` (V; NaN: not measured).
+
+        The bad ones of this table are those of `figures`.
+        """
+        table = self.judged.table
+        if not len(table):
+            table = pd.DataFrame({"name": list(self.contacts), "reasons": "", "sd": np.nan})
+        out = pd.DataFrame({"name": list(self.left_out), "reasons": list(self.left_out.values()), "sd": np.nan})
+        both = pd.concat([table[["name", "reasons", "sd"]], out]) if len(out) else table
+        order = {name: row for row, name in enumerate(recording.channels.names)}
+        return both.sort_values("name", key=lambda names: names.map(order), ignore_index=True)
 
     def channel_table(self, recording: OpenRecording) -> pd.DataFrame:
         """Rows of ``channels.tsv`` for the derived channels.
@@ -148,10 +166,12 @@ def plan_ieeg(
     if recording.electrodes is not None:
         positions = recording.electrodes.positions_of(contacts)
     resting = stimulation_free_mask(n_times, rate, onsets, spoiled_s=spoiled)
+    left_out = _left_out(recording, usable)
     figures = {
         "Channels": len(derivation.names),
         "Contacts": len(contacts),
-        "BadInTable": [entry.name for entry in recording.channels.channels if not entry.good],
+        "BadInTable": [name for name, why in left_out.items() if why == _IN_TABLE],
+        "OnSilicone": [name for name, why in left_out.items() if why == _SILICONE],
         "BadFound": {name: list(reasons) for name, reasons in judged.reasons.items()},
         "Reference": _words(derivation, contacts),
         "LineFrequency": line_hz,
@@ -166,10 +186,18 @@ def plan_ieeg(
         (*steps, derivation),
         derivation.positions(positions),
         judged,
+        left_out,
         resting,
         figures,
         tuple(findings),
     )
+
+
+def _left_out(recording: OpenRecording, usable: Sequence[str]) -> dict[str, str]:
+    """Contacts that the dataset itself calls bad, or that lie on others and record silicone."""
+    info = recording.channels.by_name
+    names = recording.channels.of_kind(good_only=False)
+    return {name: _SILICONE if info[name].good else _IN_TABLE for name in names if name not in set(usable)}
 
 
 def _derivation(

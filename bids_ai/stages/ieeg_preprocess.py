@@ -80,8 +80,7 @@ def _figures(context: Context, entry: Recording, opened: OpenRecording, pulses: 
     from bids_ai.report.figures.spectra import plot_spectra
 
     holes = {"ephys": entry.item}
-    if len(plan.judged.table):
-        draw.plot_contacts_quality(plan.judged.table, context.names.figure("ieeg_contacts_figure", **holes))
+    draw.plot_contacts_quality(plan.quality_table(opened), context.names.figure("ieeg_contacts_figure", **holes))
     frequencies, before, after = _spectra(opened, plan)
     if len(frequencies):
         path = context.names.figure("ieeg_spectra_figure", **holes)

@@ -93,7 +93,7 @@ def _eeg_rows(quality: dict[str, Any]) -> list[SummaryRow]:
 
 
 def _ieeg_rows(quality: dict[str, Any]) -> list[SummaryRow]:
-    bad = [*quality.get("BadInTable", []), *quality.get("BadFound", {})]
+    bad = [name for key in ("BadInTable", "OnSilicone", "BadFound") for name in quality.get(key, [])]
     return [
         SummaryRow("Contacts used", quality.get("Contacts"), key="ieeg_contacts"),
         SummaryRow("Bad contacts", len(bad), note=_listed(bad), key="ieeg_bad_contacts"),

@@ -42,9 +42,21 @@ def test_depth_contacts_become_differences_of_neighbours(opened: tuple[OpenRecor
         assert int(second.lstrip("ABCDEFGHIJKLMNOPQRSTUVWXYZ")) == int(first.lstrip("ABCDEFGHIJKLMNOPQRSTUVWXYZ")) + 1
         middle = places.positions_of([first, second]).mean(axis=0)
         np.testing.assert_allclose(plan.positions_mm[row], middle)
-    bad = [channel.name for channel in recording.channels.channels if not channel.good]
+    bad = [channel.name for channel in recording.channels.channels if not channel.good and channel.kind == "SEEG"]
+    assert bad
     assert not set(bad) & {*table["contact_1"], *table["contact_2"]}
     assert plan.figures["BadInTable"] == bad
+
+
+def test_the_table_of_quality_has_the_bad_contacts_of_the_figures(opened: tuple[OpenRecording, Stimulation]) -> None:
+    """The report draws the one and counts the other."""
+    for find_bad in (True, False):
+        plan = plan_ieeg(*opened, find_bad=find_bad)
+        table = plan.quality_table(opened[0])
+        bad = [*plan.figures["BadInTable"], *plan.figures["OnSilicone"], *plan.figures["BadFound"]]
+        assert sorted(table["name"][table["reasons"] != ""]) == sorted(bad)
+        assert len(table) == len(plan.contacts) + len(bad)
+        assert set(table["reasons"][table["name"].isin(plan.figures["BadInTable"])]) == {"bad in channels.tsv"}
 
 
 def test_the_stream_is_blanked_and_referenced(opened: tuple[OpenRecording, Stimulation]) -> None:

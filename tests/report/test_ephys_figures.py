@@ -308,6 +308,16 @@ def test_quality_names_reasons_and_bad_contacts(tmp_path: Path) -> None:
         ieeg.plot_contacts_quality(table[["name"]], tmp_path / "q.svg")
 
 
+def test_contacts_that_were_not_measured_have_no_amplitude(tmp_path: Path) -> None:
+    table = pd.DataFrame(
+        {"name": ["A1", "A2", "A3"], "reasons": ["", "", "bad in channels.tsv"], "sd": [5e-5, 5e-5, np.nan]}
+    )
+    text = words(ieeg.plot_contacts_quality(table, tmp_path / "q.svg"))
+    assert "1 of 3 contacts bad" in text
+    assert "bad in channels.tsv: 1" in text
+    assert "A3" not in text  # beside the amplitude; in its lead it is a number
+
+
 def test_long_leads_go_on_in_the_next_row() -> None:
     rows = ieeg._rows(["G"] * 20 + ["B"] * 3)
     assert [(name, len(own)) for name, own in rows] == [("G", 18), ("", 2), ("B", 3)]

@@ -49,7 +49,7 @@ def plot_contacts_quality(table: pd.DataFrame, out: Path | str) -> Path:
     ----------
     table : DataFrame
         ``name``, ``reasons`` (separated by semicolons; empty for good contacts), ``lead`` (optional, else by the name),
-        ``sd`` (optional, V: standard deviation of the signal).
+        ``sd`` (optional, V: standard deviation of the signal; NaN where not measured).
     out : path
 
     Raises
@@ -138,7 +138,7 @@ def _draw_amplitudes(
             1, middle, f" median {middle:.3g} µV", transform=panel.get_yaxis_transform(), va="center", fontsize=10
         )
     for reason, colour in colours.items():
-        own = np.array([other == reason for other in first])
+        own = np.array([other == reason for other in first]) & np.isfinite(sd_uv)
         # A dead contact has no place on a logarithmic axis: it stands at its lower end.
         panel.plot(at[own], np.where(positive, sd_uv, floor)[own], "o", ms=7, color=colour, mec="white", mew=0.6)
         for contact in np.flatnonzero(own):
