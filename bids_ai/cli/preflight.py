@@ -269,6 +269,21 @@ def check_programs(index: Index, config: Config, findings: Findings) -> None:
     group = config.structural_connectivity.group
     if group and not group.is_file():
         findings.refusals.append(f"structural_connectivity.group: {group} does not exist.")
+    if any(entry.stimulated for entry in index.recordings):
+        _check_prediction(config, findings)
+
+
+def _check_prediction(config: Config, findings: Findings) -> None:
+    from bids_ai.ccep.prediction.registry import PREDICTORS
+
+    own = config.prediction
+    unknown = [name for name in own.predictors or [] if name not in PREDICTORS]
+    if unknown:
+        findings.refusals.append(
+            f"prediction.predictors: unknown {', '.join(unknown)}; choose of {', '.join(PREDICTORS)}."
+        )
+    if own.group_prior and not own.group_prior.is_file():
+        findings.refusals.append(f"prediction.group_prior: {own.group_prior} does not exist.")
 
 
 def check_work(index: Index, findings: Findings) -> None:

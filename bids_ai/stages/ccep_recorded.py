@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -72,7 +73,7 @@ def _layout(
     sites = read_table(context.names.path("ccep_sites", ieeg=entry.item)).set_index("site")
     known = places.site_shares.any() and places.channel_shares.any()
     return Layout(
-        entry.item,
+        Path(entry.item).name,
         positions,
         _leads(channels, contacts),
         np.array([[number[name] for name in ends] for ends in responses.ends], int).reshape(-1, 2),

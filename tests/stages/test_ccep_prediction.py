@@ -204,6 +204,7 @@ def test_report_says_it_in_a_sentence_and_a_table_simplest_first(predicted: Cont
 
 def test_a_table_of_other_patients_predicts_as_well(tmp_path: Path, shared_work: Path):
     prior = tmp_path / "prior_relmat.tsv"
+    prior.touch()  # it is wanted before the first job; what it holds needs the names of the atlas
     context = prepare(tmp_path, shared_work, f", predictors: [distance, group-prior], group_prior: {prior}")
     nodes = read_table(context.names.path("atlas_table", atlas=ATLAS))
     places = nodes[["x", "y", "z"]].to_numpy(float)
@@ -214,6 +215,18 @@ def test_a_table_of_other_patients_predicts_as_well(tmp_path: Path, shared_work:
     row = table[(table["model"] == "group-prior") & (table["metric"] == "spearman")].iloc[0]
     assert row["value"] > 0.3
     assert set(table["model"]) == {"distance", "group-prior"}
+
+
+def test_unknown_predictors_and_lost_tables_are_refused_before_the_first_job(tmp_path: Path, shared_work: Path):
+    data = write_dataset(tmp_path / "data", SITES[:2])
+    file = tmp_path / "settings.yaml"
+    file.write_text(f"prediction: {{predictors: [distance, tea-leaves], group_prior: {tmp_path}/absent.tsv}}\n")
+    call = ["index", data, tmp_path / "out", "-w", shared_work, "--config-file", file, "--skip-bids-validation"]
+    answer = call_bids_ai(*call, "--atlases", "EqualVolume:20", "--device", "cpu")
+    assert answer.code == 2
+    assert "unknown tea-leaves; choose of prevalence" in answer.text
+    assert "absent.tsv does not exist" in answer.text
+    assert not (tmp_path / "out").exists()
 
 
 def test_one_site_is_no_reason_to_stop(tmp_path: Path, shared_work: Path):

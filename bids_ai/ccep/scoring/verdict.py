@@ -93,4 +93,6 @@ def _cannot(rows: dict[str, Any], row: dict[str, Any]) -> str:
 
 
 def _signed(value: float) -> str:
-    return f"{value:+.2f}".replace("-", "\u2212")
+    """Two decimals, or as many as it takes to tell the number from 0."""
+    digits = 2 if abs(value) >= 0.005 or value == 0 else 4
+    return f"{value:+.{digits}f}".replace("-", "\u2212")

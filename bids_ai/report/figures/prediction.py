@@ -21,6 +21,7 @@ from bids_ai.report.figures.theme import (
     ORANGE,
     PURPLE,
     RULE,
+    VERMILLION,
     new_figure,
     save_figure,
     signed,
@@ -209,6 +210,7 @@ def plot_waveforms(
     out: Path | str,
     *,
     model: str,
+    artefact_s: tuple[float, float] = (-0.002, 0.009),
     window_s: tuple[float, float] = (-0.02, 0.3),
 ) -> Path:
     """Draw predicted over recorded responses, with the band between the means of odd and of even pulses.
@@ -223,6 +225,8 @@ def plot_waveforms(
     out : path
     model : str
         What predicted, in words.
+    artefact_s : (float, float)
+        What is blanked and bridged around the pulse, s; shaded.
     window_s : (float, float)
         Shown.
 
@@ -248,10 +252,11 @@ def plot_waveforms(
         if number >= len(recorded):
             panel.set_visible(False)
             continue
+        panel.axvspan(*(1e3 * edge for edge in artefact_s), color=ORANGE, alpha=0.25, lw=0)
         panel.axhline(0, color=RULE, lw=0.7, zorder=0)
         panel.fill_between(ms, odd[number], even[number], color="#9fb6c8", alpha=0.6, lw=0, label="odd to even pulses")
         panel.plot(ms, recorded[number], color=INK, lw=1.1, label="recorded")
-        panel.plot(ms, predicted[number], color=ORANGE, lw=1.5, label="predicted")
+        panel.plot(ms, predicted[number], color=VERMILLION, lw=1.5, label="predicted")
         panel.set_title(names[number], fontsize=10, fontweight="normal")
         panel.locator_params(axis="y", nbins=4)
         panel.locator_params(axis="x", nbins=5)

@@ -84,7 +84,7 @@ def plot_prediction_matrices(
     nothing = np.zeros_like(known)
     names, groups = [str(name) for name in nodes["name"]], region_groups(nodes)
     height = height_in(len(rows))
-    figure = new_figure(height=len(panels) * (height + 1.1) + 2.2)
+    figure = new_figure(height=len(panels) * (height + 0.9) + 2.4)
     for axes, panel in zip(figure.subplots(len(panels), 1, squeeze=False).ravel(), panels, strict=True):
         values = np.array(panel.values, float)
         check_shape(panel.title, values, counts.shape)
@@ -92,7 +92,10 @@ def plot_prediction_matrices(
         draw_cells(axes, cells, Kind(panel.title, panel.label, limit=panel.limit))
         name_sides(axes, [names[i] for i in rows], [names[i] for i in columns], [groups[i] for i in columns], height)
         axes.set_ylabel("Stimulated region")
-        axes.set_xlabel("\n".join(["Recorded region", cell_words(cells, dotted=False)]))
+        if panel is panels[-1]:
+            axes.set_xlabel("\n".join(["Recorded region", cell_words(cells, dotted=False)]))
+        else:  # one order in all: the columns are named once, below the last
+            axes.set_xticks([])
     return save_figure(figure, out, tight=True)
 
 
