@@ -153,6 +153,7 @@ PATTERNS: dict[str, str] = {
     "group_edges": "group/{cohort}{atlas}_{measure}_desc-{part}Edges_stats.tsv",
     "group_subjects": "group/{cohort}{atlas}_desc-subjects_stats.tsv",
     "group_numbers": "group/{cohort}{atlas}_desc-numbers_stats.tsv",
+    "ccep_group_scores": "group/ieeg/{atlas}_desc-cceppred_scores.tsv",
     "group_quality": "group/desc-quality_stats.tsv",
 }
 
@@ -213,6 +214,7 @@ GROUP_FIGURES: dict[str, str] = {
     "group_similarity_figure": "{cohort}{atlas}_desc-similarity_relmat.svg",
     "group_reliability_figure": "{cohort}{atlas}_desc-reliability_relmat.svg",
     "group_seed_figure": "{cohort}{atlas}_{measure}_desc-{part}Seed_relmat.svg",
+    "group_prediction_figure": "{cohort}{atlas}_desc-prediction_scores.svg",
     "group_contrast_figure": "{cohort}{atlas}_{measure}_desc-{part}_relmat.svg",
 }
 

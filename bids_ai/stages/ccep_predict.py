@@ -64,7 +64,7 @@ def run(context: Context, ieeg: str, atlas: str) -> None:
     primary = {model: by_split[PRIMARY] for model, by_split in predictions.items() if PRIMARY in by_split}
     _publish_matrices(context, entry, atlas, names, places, recorded, primary, meta)
     _publish_waveforms(context, entry, atlas, responses, recorded, primary, meta)
-    _publish_comparison(context, entry, atlas, responses, recorded, primary, meta)
+    _publish_comparison(context, entry, atlas, names, places, responses, recorded, primary, meta)
     shown = scores[(scores["split"] == PRIMARY) & (scores["radius"] == context.config.ccep.exclusion_mm)]
     effective = connectivity.matrices.get("ec")
     figures.draw(context, entry, atlas, nodes, responses, places, recorded, primary, shown, effective)
@@ -142,6 +142,8 @@ def _publish_comparison(
     context: Context,
     entry: Recording,
     atlas: str,
+    names: list[str],
+    places: Places,
     responses: Responses,
     recorded: Recorded,
     predicted: dict[str, Predicted],
@@ -149,14 +151,22 @@ def _publish_comparison(
 ) -> None:
     """One row per site and channel: recorded beside what every model said before it saw the site."""
     n_sites, n_channels = recorded.layout.shape
+    members = responses.channels.members
     columns: dict[str, Any] = {
         "site": np.repeat(responses.sites, n_channels),
+        "contact_1": np.repeat([ends[0] for ends in responses.ends], n_channels),
+        "contact_2": np.repeat([ends[1] for ends in responses.ends], n_channels),
         "channel": np.tile(responses.channels.names, n_sites),
+        "channel_contact_1": np.tile([own[0] for own in members], n_sites),
+        "channel_contact_2": np.tile([own[-1] for own in members], n_sites),
+        "site_region": np.repeat(_regions(places.site_shares, names), n_channels),
+        "channel_region": np.tile(_regions(places.channel_shares, names), n_sites),
         "distance": recorded.layout.distances.ravel(),
         "counted": recorded.beyond(context.config.ccep.exclusion_mm).ravel(),
         "responder": responses.grid("responder").ravel(),
-        AMPLITUDE: recorded.amplitude.ravel(),
     }
+    columns |= {name: responses.grid(name).ravel() for name in (AMPLITUDE, "rms_odd_uv", "rms_even_uv")}
+    columns |= {"n1_latency_ms": responses.grid("n1_latency_ms").ravel()}
     for model, one in predicted.items():
         columns[f"score_{model}"] = np.asarray(one.score[0]).ravel()
         if one.probability is not None:
@@ -166,15 +176,26 @@ def _publish_comparison(
     path = context.names.path("ccep_comparison", ieeg=entry.item, atlas=atlas)
     write_table(path, pd.DataFrame(columns))
     words = {
+        "contact_1": "First contact of the site; the second is beside it",
+        "channel_contact_1": "First contact of the channel; the second is the same where there is one alone",
+        "site_region": "Region with the largest share of the middle of the site",
+        "channel_region": "Region with the largest share of the channel",
         "distance": "From the channel to the nearer stimulated contact, mm",
         "counted": "Whether the pair is scored",
         "responder": "1: responds, 0: not, n/a: excluded or no data",
-        AMPLITUDE: "Recorded amplitude, microvolts",
+        AMPLITUDE: "Recorded amplitude, microvolts; beside it those of odd and of even pulses",
+        "n1_latency_ms": "Recorded latency of the N1",
         "score_MODEL": "Larger for larger responses, in the unit of the model",
         "probability_MODEL": "Of a response, by a logistic regression on the scores of training sites",
         "latency_ms_MODEL": "Predicted latency, for models that know time",
     }
-    write_json(sidecar(path), meta | {"Split": PRIMARY, "Columns": {k: {"Description": v} for k, v in words.items()}})
+    own = meta | {"Split": PRIMARY, "ExclusionRadius": context.config.ccep.exclusion_mm}
+    write_json(sidecar(path), own | {"Columns": {k: {"Description": v} for k, v in words.items()}})
+
+
+def _regions(shares: np.ndarray, names: list[str]) -> np.ndarray:
+    """Region with the largest share, None for ends outside of all."""
+    return np.array([names[int(row.argmax())] if row.any() else None for row in shares], object)
 
 
 def _publish_matrices(

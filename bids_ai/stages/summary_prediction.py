@@ -36,14 +36,25 @@ def score_tables(context: Context, entry: Recording) -> list[Table]:
         path = context.names.path("ccep_scores", ieeg=entry.item, atlas=atlas.label)
         if path.is_file():
             title = f"Scores: {Path(entry.item).name}, {atlas.label}"
-            tables.append(_table(read_table(path), context.config.ccep.exclusion_mm, title))
+            tables.append(score_table(read_table(path), _PRIMARY, context.config.ccep.exclusion_mm, title))
     return tables
 
 
-def _table(scores: pd.DataFrame, radius_mm: float, title: str) -> Table:
+def score_table(scores: pd.DataFrame, split: str, radius_mm: float, title: str) -> Table:
+    """Table of the models under one split, simplest first.
+
+    Parameters
+    ----------
+    scores : DataFrame
+        ``*_desc-cceppred_scores.tsv``.
+    split : str
+    radius_mm : float
+        Channels up to here are left out.
+    title : str
+    """
     from bids_ai.ccep.prediction.kinds import KINDS, kind_of
 
-    rows = scores[(scores["split"] == _PRIMARY) & (scores["radius"] == radius_mm)]
+    rows = scores[(scores["split"] == split) & (scores["radius"] == radius_mm)]
     by = {metric: part.set_index("model") for metric, part in rows.groupby("metric")}
     rho = by["spearman"]
     order = sorted((str(model) for model in rho.index), key=lambda model: KINDS.index(kind_of(model)))
@@ -83,7 +94,7 @@ def _table(scores: pd.DataFrame, radius_mm: float, title: str) -> Table:
     sites = int(rho["n_sites"].max()) if len(rho) else 0
     note = (
         f"Means over {sites} stimulated sites that the models had not seen, channels beyond {radius_mm:g} mm; "
-        "intervals by bootstrap of leads and sites. They speak of this recording, not of other people."
+        "intervals by bootstrap of patients, leads and sites."
     )
     return Table(title, columns, cells, section=_SECTION, note=note)
 

@@ -142,9 +142,9 @@ def test_soft_shares_are_a_mean_over_what_is_known(recorded: Recorded) -> None:
     )
     matrix = np.array([[np.nan, 0, 4.0], [0, np.nan, 8.0], [0, 0, np.nan]])
     # Half of the shares meet a value: (.25 * 4 + .25 * 8) / .5.
-    assert_allclose(region_pairs(layout, matrix, "a"), 6.0)
+    assert_allclose(region_pairs(layout, matrix), 6.0)
     matrix[0, 2] = np.nan
-    assert np.isnan(region_pairs(layout, matrix, "b")).all()
+    assert np.isnan(region_pairs(layout, matrix)).all()
 
 
 def test_logarithm_of_no_weight_is_low_and_not_infinite() -> None:

@@ -29,6 +29,8 @@ class Predictor(ABC):
         It says what a patient's own recording can say at best: a ceiling, no model.
     learns_waveforms : bool
         It is shown the waveforms of training sites, and predicts some.
+    by_channel : bool
+        Its score learns something of each channel from the other sites (`Predicted.by_channel`).
     """
 
     name: str
@@ -36,6 +38,7 @@ class Predictor(ABC):
     source: str
     within_patient = False
     learns_waveforms = False
+    by_channel = False
 
     @abstractmethod
     def fit(self, training: Sequence[Recorded]) -> Predictor:
@@ -77,7 +80,7 @@ class Predictor(ABC):
         raise InputError(f"{self.name} gives no latency: {self.label} knows which responses and how large, not when.")
 
 
-def region_pairs(layout: Layout, matrix: Array, key: str) -> Array:
+def region_pairs(layout: Layout, matrix: Array) -> Array:
     """Mean of a region matrix over what a site stimulates and a channel records, shape (n_sites, n_channels).
 
     Parameters
@@ -86,8 +89,6 @@ def region_pairs(layout: Layout, matrix: Array, key: str) -> Array:
         With shares.
     matrix : array, shape (n_regions, n_regions)
         Row = source; NaN where missing.
-    key : str
-        Under which the result is remembered.
 
     Returns
     -------
@@ -97,16 +98,12 @@ def region_pairs(layout: Layout, matrix: Array, key: str) -> Array:
     sites, channels = layout.site_shares, layout.channel_shares
     if sites is None or channels is None:
         raise InputError(f"{layout.patient}: shares of sites and channels in the regions are wanted, got none.")
-
-    def compute(own: Layout) -> Array:
-        known = np.isfinite(matrix)
-        weight = sites @ known.astype(float) @ channels.T
-        total = np.outer(sites.sum(axis=1), channels.sum(axis=1))
-        value = sites @ np.where(known, matrix, 0.0) @ channels.T
-        enough = (weight >= LEAST_KNOWN * total - 1e-12) & (weight > 1e-12)
-        return np.divide(value, weight, out=np.full_like(value, np.nan), where=enough)
-
-    return layout.remembered(f"pairs {key}", compute)
+    known = np.isfinite(matrix)
+    weight = sites @ known.astype(float) @ channels.T
+    total = np.outer(sites.sum(axis=1), channels.sum(axis=1))
+    value = sites @ np.where(known, matrix, 0.0) @ channels.T
+    enough = (weight >= LEAST_KNOWN * total - 1e-12) & (weight > 1e-12)
+    return np.divide(value, weight, out=np.full_like(value, np.nan), where=enough)
 
 
 def log_weights(values: Array) -> Array:
@@ -157,7 +154,7 @@ class MatrixPredictor(Predictor):
 
     def _score(self, layout: Layout) -> Array:
         matrix = self._matrix(layout)
-        pairs = region_pairs(layout, self.transform(matrix) if self.transform else matrix, self.name)
+        pairs = region_pairs(layout, self.transform(matrix) if self.transform else matrix)
         return self.link(pairs) if self.link else pairs
 
     def _matrix(self, layout: Layout) -> Array:

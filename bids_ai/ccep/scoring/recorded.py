@@ -41,6 +41,8 @@ class Layout:
     matrices : mapping of str to array, shape (n_regions, n_regions)
         Row = source, NaN where missing: `sc`, `fc`, `ec`, `ec_multistep`, `group_prior`. A group prior must be made
         without this patient.
+    pairs : mapping of str to array, shape (n_sites, n_channels)
+        Scores of models that learned nothing from responses, by their names, where matrices are not at hand.
     impulses : array, shape (n_contacts, n_channels, n_steps), optional
         Response of every channel to a push of each contact in a model of stimulation-free iEEG
         (`prediction.impulse_response.contact_impulses`); NaN where the model has no such contact.
@@ -65,6 +67,7 @@ class Layout:
     site_shares: Array | None = None
     channel_shares: Array | None = None
     matrices: Mapping[str, Array] = field(default_factory=dict)
+    pairs: Mapping[str, Array] = field(default_factory=dict)
     impulses: Array | None = None
     impulse_times_s: Array | None = None
     _kept: dict[str, Array] = field(default_factory=dict, init=False, repr=False)
@@ -98,6 +101,9 @@ class Layout:
                     f"{self.patient}: matrices of {n_regions} x {n_regions} regions are wanted, got {odd}."
                 )
         _check_shapes(self, wanted, self.patient)
+        odd_pairs = {name: one.shape for name, one in self.pairs.items() if one.shape != (n_sites, n_channels)}
+        if odd_pairs:
+            raise InputError(f"{self.patient}: scores of {n_sites} x {n_channels} pairs are wanted, got {odd_pairs}.")
         for name in ("site_contacts", "channel_contacts"):
             contacts = getattr(self, name)
             if contacts.size and (contacts.min() < 0 or contacts.max() >= n_contacts):

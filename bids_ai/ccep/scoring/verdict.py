@@ -31,7 +31,7 @@ class Verdict:
     adds: bool | None
 
 
-def verdict(scores: pd.DataFrame, *, model: str = MODEL, split: str = SPLIT) -> Verdict:
+def verdict(scores: pd.DataFrame, *, model: str = MODEL, split: str = SPLIT, where: str = "this recording") -> Verdict:
     """Say whether a model adds to distance, structure and function in the sites that it had not seen.
 
     Parameters
@@ -41,6 +41,8 @@ def verdict(scores: pd.DataFrame, *, model: str = MODEL, split: str = SPLIT) -> 
     model : str
         With `REFERENCE` inside it.
     split : str
+    where : str
+        What the scores are of, in words.
 
     Returns
     -------
@@ -63,18 +65,16 @@ def verdict(scores: pd.DataFrame, *, model: str = MODEL, split: str = SPLIT) -> 
         f"{int(row['n_sites'])} sites that the model had not seen"
     )
     if lower > 0:
-        return Verdict(
-            f"Effective connectivity adds to distance, structure and function in this recording; {numbers}.", True
-        )
+        return Verdict(f"Effective connectivity adds to distance, structure and function in {where}; {numbers}.", True)
     if upper < 0:
         return Verdict(
-            "Effective connectivity makes the prediction by distance, structure and function worse in this recording; "
+            f"Effective connectivity makes the prediction by distance, structure and function worse in {where}; "
             f"{numbers}.",
             False,
         )
     return Verdict(
-        "In this recording it cannot be told from chance whether effective connectivity adds to distance, structure "
-        f"and function; {numbers}.",
+        f"In {where} it cannot be told from chance whether effective connectivity adds to distance, structure and "
+        f"function; {numbers}.",
         False,
     )
 
