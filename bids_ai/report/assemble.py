@@ -244,7 +244,12 @@ def _numbers(subject: str, told: Summary, errors: list[ErrorRecord], version: st
         "n_errors": len(errors),
         "rows": _keyed(told.rows),
         "recordings": [
-            {"name": recording.name, "status": recording.status, "rows": _keyed(recording.rows)}
+            {
+                "name": recording.name,
+                "status": recording.status,
+                "kind": recording.kind,
+                "rows": _keyed(recording.rows),
+            }
             for recording in told.recordings
         ],
     }

@@ -87,6 +87,7 @@ def _section(section: GroupSection, page: Path) -> dict[str, Any]:
         "id": section.id,
         "name": section.name,
         "intro": section.intro,
+        "warnings": section.warnings,
         "facts": section.facts,
         "figures": [_figure(shown, page) for shown in section.figures if (folder / shown.path).is_file()],
         "tables": section.tables,

@@ -53,6 +53,8 @@ class GroupSection:
     ----------
     id, name : str
     intro : str
+    warnings : list of str
+        What the reader should know before the figures.
     facts : list of SummaryRow
     figures : list of GroupFigure
     tables : list of Table
@@ -64,6 +66,7 @@ class GroupSection:
     id: str
     name: str
     intro: str = ""
+    warnings: list[str] = field(default_factory=list)
     facts: list[SummaryRow] = field(default_factory=list)
     figures: list[GroupFigure] = field(default_factory=list)
     tables: list[Table] = field(default_factory=list)

@@ -134,7 +134,9 @@ class _State:
         """Work through the cohorts of an atlas, DWI first: EC is compared with SC."""
         structural: Collected | None = None
         before = len(self.sections)
-        for cohort in sorted({file.cohort for file in files}, key=lambda cohort: (cohort != _DWI, cohort)):
+        order = {_DWI: 0, "func/": 1, "eeg/": 2, "ieeg/": 3}
+        cohorts = {file.cohort for file in files}
+        for cohort in sorted(cohorts, key=lambda cohort: (order[f"{cohort.partition('/')[0]}/"], cohort)):
             kinds = self._collect(atlas, [file for file in files if file.cohort == cohort])
             if cohort == _DWI:
                 structural = kinds[0]

@@ -10,7 +10,7 @@ import numpy as np
 from bids_ai.errors import InputError
 from bids_ai.group.landmarks import find_landmarks
 from bids_ai.group.reliability import Retest
-from bids_ai.group.similarity import WHOLE
+from bids_ai.group.similarity import WHOLE, pairwise
 from bids_ai.report.group_record import GroupFigure
 from bids_ai.stages.group_collect import Collected
 from bids_ai.stages.group_comparison import mean_of
@@ -42,7 +42,7 @@ def draw_means(run: GroupRun, cohort: str, atlas: GroupAtlas, kinds: Sequence[Co
     for kind in kinds:
         mean = mean_of(kind)
         if mean is not None:
-            title = f"{short_name(kind, kinds)}: mean of {len(kind.used)} subjects"
+            title = f"{short_name(kind, kinds)}: mean of {_of_subjects(kind)}"
             diverging = kind.measure.short != "SC"
             panels.append(RelmatPanel(mean, title, short_units(kind), kind.measure.directed, diverging))
     if not panels:
@@ -50,6 +50,13 @@ def draw_means(run: GroupRun, cohort: str, atlas: GroupAtlas, kinds: Sequence[Co
     path = run.names.group_figure("group_matrices_figure", cohort, atlas=atlas.label)
     plot_relmats(panels, atlas.nodes, path)
     return [_figure(run, path, "Mean matrices", "Mean over subjects.", _ROWS)]
+
+
+def _of_subjects(kind: Collected) -> str:
+    """Say how many subjects an edge of the mean has; not all have all regions."""
+    counts = kind.moments.count[kind.moments.count > 0]
+    least, most = int(counts.min()), int(counts.max())
+    return f"{most} subjects" if least == most else f"{least} to {most} subjects"
 
 
 def draw_comparison(
@@ -150,7 +157,8 @@ def draw_similarity(
     """Draw the similarity of subjects, whole and within networks."""
     from bids_ai.report.figures.group import plot_subject_similarity
 
-    there = [kind for kind in kinds if similarities.get(kind.name)]
+    # One pair is a number and no picture.
+    there = [kind for kind in kinds if kind.name in similarities and _pairs(similarities[kind.name]) > 1]
     if not there:
         return []
     matrices, networks, subjects = {}, {}, {}
@@ -174,6 +182,10 @@ def draw_similarity(
             "A row or column that is darker than the others is a subject unlike the rest.",
         )
     ]
+
+
+def _pairs(similarity: dict[str, np.ndarray]) -> int:
+    return pairwise(similarity[WHOLE]).size if similarity else 0
 
 
 def _value(numbers: Numbers, kind: Collected, quantity: str, scope: str) -> float:

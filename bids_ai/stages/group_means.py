@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
-
 from bids_ai.stages.group_collect import Collected
 from bids_ai.stages.group_inputs import MIN_SUBJECTS, GroupAtlas
 from bids_ai.stages.group_tables import GroupRun, Numbers, write_matrix
@@ -33,6 +31,10 @@ def write_means(run: GroupRun, cohort: str, atlas: GroupAtlas, kind: Collected, 
         numbers.missing(kind.name, "mean", f"{len(used)} subject{'s' * (len(used) != 1)} with such a matrix")
         return []
     moments, scale = kind.moments, kind.measure.scale
+    known = moments.count > 0
+    numbers.add(kind.name, "edges_known", int(known.sum()), n_subjects=len(used), n_edges=len(kind.edges))
+    several = int((moments.count >= MIN_SUBJECTS).sum())
+    numbers.add(kind.name, "edges_of_two_subjects", several, n_subjects=len(used), n_edges=len(kind.edges))
     parts = {
         "mean": (
             kind.measure.back(moments.mean),
@@ -49,7 +51,7 @@ def write_means(run: GroupRun, cohort: str, atlas: GroupAtlas, kind: Collected, 
             f"Of the subjects' values{f' ({scale})' if scale else ''}, with n - 1",
         ),
         "count": (
-            np.where(moments.count > 0, moments.count, 0.0),
+            moments.count,
             "subjects with a value",
             "subjects",
             "Subjects that have the edge",

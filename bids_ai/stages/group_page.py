@@ -25,6 +25,8 @@ QUANTITIES = {
     "subjects_used": "Subjects",
     "subjects_left_out": "Subjects left out",
     "subjects_with_an_unreliable_fit": "Subjects with a fit that its own checks call unreliable",
+    "edges_known": "Edges with a value",
+    "edges_of_two_subjects": "Edges of two subjects or more",
     "similarity_mean": "Similarity of two subjects, mean",
     "similarity_sd": "Similarity of two subjects, SD",
     "session_icc_median": "ICC(2,1) of an edge over sessions, median",
@@ -73,9 +75,6 @@ def section_of(
 ) -> GroupSection:
     """Section of a cohort in an atlas."""
     name = f"{cohort_words(cohort)}, {atlas_words(atlas.label)}"
-    reasons = [
-        f"{_measure(kinds, row['measure'])}: {_plain(row['quantity'])}: {row['reason']}." for row in _lost(numbers)
-    ]
     tables = [_numbers_table(kinds, numbers)]
     tables += [_network_table(kinds, numbers)] if len({row["scope"] for row in numbers.rows}) > 1 else []
     tables += [table for kind in kinds if (table := _contrast_table(run, kind, kinds, contrasts)) is not None]
@@ -84,15 +83,47 @@ def section_of(
         id="".join(letter if letter.isalnum() else "-" for letter in f"group-{cohort}{atlas.label}"),
         name=name,
         intro=f"{len(atlas.nodes)} regions.",
+        warnings=_warnings(kinds, numbers),
         figures=figures,
         tables=[table for table in tables if table.rows],
-        missing=[*reasons, *dict.fromkeys(missing)],
+        missing=[*_reasons(kinds, numbers), *dict.fromkeys(missing)],
         files=[_file(run, path) for path in files],
     )
 
 
-def _lost(numbers: Numbers) -> list[dict[str, Any]]:
-    return [row for row in numbers.rows if row["reason"] and row["scope"] == "whole"]
+def _reasons(kinds: Sequence[Collected], numbers: Numbers) -> list[str]:
+    """Why numbers are missing, those of several kinds in one line."""
+    of: dict[tuple[str, str], list[str]] = {}
+    for row in numbers.rows:
+        if row["reason"] and row["scope"] == "whole":
+            of.setdefault((_plain(row["quantity"]), row["reason"]), []).append(_measure(kinds, row["measure"]))
+    return [f"{', '.join(names)}: {quantity}: {reason}." for (quantity, reason), names in of.items()]
+
+
+def _warnings(kinds: Sequence[Collected], numbers: Numbers) -> list[str]:
+    found = []
+    for kind in kinds:
+        name, n = short_name(kind, kinds), len(kind.used)
+        unreliable = numbers.get(kind.name, "subjects_with_an_unreliable_fit")
+        if unreliable is not None and unreliable["value"]:
+            found.append(
+                f"{name}: {unreliable['value']:.0f} of {n} subjects have a fit that its own checks call unreliable. "
+                "They are in the mean; their reports say why."
+            )
+        known, several = (numbers.get(kind.name, key) for key in ("edges_known", "edges_of_two_subjects"))
+        if kind.store is not None and known and several and several["value"] < known["value"]:
+            alone = known["value"] - several["value"]
+            found.append(
+                f"{name}: {alone:.0f} of {known['value']:.0f} edges are of one subject alone; the matrix of counts "
+                "says which."
+            )
+        other = sum("and most of the group in" in row.reason for row in kind.subjects)
+        if other:
+            found.append(
+                f"{name}: fits of {other} subject{'s' * (other != 1)} are in other units than most and are not used, "
+                "for a model of neural states cannot be averaged with one of signals. Fit one family to all: --model."
+            )
+    return found
 
 
 def _records(table: pd.DataFrame) -> list[dict[str, Any]]:
@@ -217,7 +248,7 @@ def quality_section(run: GroupRun, path: Path, table: pd.DataFrame) -> GroupSect
     outliers = (
         table[table["outlier"] == 1].assign(size=lambda t: t["robust_z"].abs()).sort_values("size", ascending=False)
     )
-    columns = ("subject", "recording", "atlas", "label", "value", "unit", "median", "robust_z")
+    columns = ("subject", "recording", "kind", "atlas", "label", "value", "unit", "median", "robust_z")
     rows = [[row[column] for column in columns] for row in _records(outliers.head(MAX_ROWS))]
     judged = int(table["robust_z"].notna().sum())
     known = int(table["value"].notna().sum())
@@ -240,7 +271,7 @@ def quality_section(run: GroupRun, path: Path, table: pd.DataFrame) -> GroupSect
         tables=[
             Table(
                 "Outliers",
-                ["Subject", "Recording", "Atlas", "Number", "Value", "Unit", "Median", "Robust z"],
+                ["Subject", "Recording", "Kind", "Atlas", "Number", "Value", "Unit", "Median", "Robust z"],
                 rows,
                 note=f"The first {MAX_ROWS} of {len(outliers)}; the file has all." if len(outliers) > MAX_ROWS else "",
             )

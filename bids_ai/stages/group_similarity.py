@@ -41,7 +41,7 @@ def write_similarity(
                 scope=scope,
                 n_subjects=len(kind.rows),
                 n_edges=n_edges,
-                reason="fewer than 3 edges" if n_edges < 3 else "no two subjects share 3 edges that vary",
+                reason=_why_not(values, n_edges),
             )
     table = pd.DataFrame(found[WHOLE], columns=list(kind.rows))
     table.insert(0, "subject", list(kind.rows))
@@ -54,6 +54,12 @@ def write_similarity(
         PackageVersions=versions("numpy"),
     )
     return found
+
+
+def _why_not(values: np.ndarray, n_edges: int) -> str:
+    if n_edges < 3:
+        return "fewer than 3 edges"
+    return "one pair of subjects has no spread" if values.size else "no two subjects share 3 edges that vary"
 
 
 def _describe(values: np.ndarray) -> dict[str, float]:

@@ -364,9 +364,11 @@ def test_an_earlier_run_leaves_nothing_but_contrasts_of_other_columns(world, lev
 # ---- quality and page
 
 
-def write_page(world, label, value, status="done"):
+def write_page(world, label, value, status="done", kind="BOLD"):
     rows = [{"label": "FD", "value": value, "unit": "mm", "key": "fd"}, {"label": "Kind", "value": "x", "key": "kind"}]
-    recordings = [{"name": f"sub-{label}_task-rest", "status": status, "rows": rows if value is not None else []}]
+    recordings = [
+        {"name": f"sub-{label}_task-rest", "status": status, "kind": kind, "rows": rows if value is not None else []}
+    ]
     assemble_subject(
         world.out,
         label,
@@ -389,6 +391,14 @@ def test_outliers_of_quality_are_named(world, level):
     assert rows.loc["sub-06", "robust_z"] > 3
     assert rows.loc["sub-07", "reason"] == "recording failed"
     assert "no report of the subject" in rows.loc["sub-08", "reason"]
+
+
+def test_recordings_of_other_kinds_are_not_compared(world, level):
+    for subject, value in enumerate([0.1, 0.11, 0.12, 0.1, 0.13, 200.0], 1):
+        write_page(world, f"{subject:02d}", value, kind="EEG" if value > 100 else "BOLD")
+    level(subjects=[f"sub-{subject:02d}" for subject in range(1, 7)])
+    rows = read_table(Names(world.out, "").path("group_quality"))
+    assert list(rows["outlier"].dropna()) == [0] * 5
 
 
 def test_the_page_keeps_what_the_group_level_found_when_it_is_made_again(world, level):
