@@ -27,6 +27,8 @@ ENTITY_WORDS = {
     "scale": "",
     "model": "model",
 }
+#: Figures of EEG and iEEG bear the modality as their recording.
+RECORDING_WORDS = {"eeg": "EEG", "ieeg": "iEEG"}
 FIGURE_SUFFIXES = (".svg", ".png")
 _ENTITY = re.compile(r"([a-z]+)-([0-9A-Za-z+]+)")
 
@@ -169,6 +171,8 @@ def _heading(ordering: Iterable[str], key: tuple[str, ...]) -> str:
             continue
         if entity == "pooled":
             words.append("all runs together")
+        elif entity == "recording" and value in RECORDING_WORDS:
+            words.append(RECORDING_WORDS[value])
         elif ENTITY_WORDS.get(entity, entity) == "" and words:
             words[-1] += f" {value}"
         else:

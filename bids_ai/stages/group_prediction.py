@@ -18,7 +18,7 @@ from bids_ai.report.model import SummaryRow
 from bids_ai.stages.group_inputs import GroupAtlas
 from bids_ai.stages.group_tables import GroupRun
 from bids_ai.stages.sidecars import versions
-from bids_ai.stages.summary_prediction import score_table as table_of_scores
+from bids_ai.stages.summary_prediction import score_tables_of
 
 if TYPE_CHECKING:
     from bids_ai.ccep.scoring.recorded import Recorded
@@ -177,14 +177,14 @@ def _write(run: GroupRun, atlas: GroupAtlas, patients: dict[str, tuple[Path, Rec
             figures=[
                 GroupFigure(
                     "Scores of all models on patients they had not seen",
-                    "Rank correlation between predicted and recorded amplitude, with 95 % intervals over patients, leads "
-                    "and sites, and the gains over distance and over distance, structure and function together.",
+                    "Rank correlation between predicted and recorded amplitude, with 95 % intervals over patients, "
+                    "leads and sites, and the gains over distance and over distance, structure and function together.",
                     str(figure.relative_to(run.output_dir)),
-                    "A model is better than its reference where the whole line of its gain lies right of zero. With few "
-                    "patients the lines are long, and rightly so.",
+                    "A model is better than its reference where the whole line of its gain lies right of zero. With "
+                    "few patients the lines are long, and rightly so.",
                 )
             ],
-            tables=[table_of_scores(scores, SPLIT, radius, "Scores on patients not seen")],
+            tables=score_tables_of(scores, SPLIT, radius, "Scores: patients not seen"),
             files=[LinkedFile(str(path.relative_to(run.output_dir)), "all scores")],
         )
     )

@@ -10,7 +10,7 @@ import pandas as pd
 
 from bids_ai.bids.index import Recording
 from bids_ai.bids.tables import read_table
-from bids_ai.report.model import Statement, Table
+from bids_ai.report.model import Scalar, Statement, Table
 from bids_ai.stages.context import Context
 from bids_ai.stages.steps import read_sidecar
 
@@ -36,12 +36,12 @@ def score_tables(context: Context, entry: Recording) -> list[Table]:
         path = context.names.path("ccep_scores", ieeg=entry.item, atlas=atlas.label)
         if path.is_file():
             title = f"Scores: {Path(entry.item).name}, {atlas.label}"
-            tables.append(score_table(read_table(path), _PRIMARY, context.config.ccep.exclusion_mm, title))
+            tables += score_tables_of(read_table(path), _PRIMARY, context.config.ccep.exclusion_mm, title)
     return tables
 
 
-def score_table(scores: pd.DataFrame, split: str, radius_mm: float, title: str) -> Table:
-    """Table of the models under one split, simplest first.
+def score_tables_of(scores: pd.DataFrame, split: str, radius_mm: float, title: str) -> list[Table]:
+    """Table of the models under one split, simplest first, and another of those without a score, with the reason.
 
     Parameters
     ----------
@@ -58,9 +58,13 @@ def score_table(scores: pd.DataFrame, split: str, radius_mm: float, title: str) 
     by = {metric: part.set_index("model") for metric, part in rows.groupby("metric")}
     rho = by["spearman"]
     order = sorted((str(model) for model in rho.index), key=lambda model: KINDS.index(kind_of(model)))
-    cells = []
+    cells: list[list[Scalar]] = []
+    missing: list[list[Scalar]] = []
     for model in order:
         row: dict[Any, Any] = rho.loc[model].to_dict()
+        if not np.isfinite(row["value"]):
+            missing.append([model, str(row["reason"])])
+            continue
         cells.append(
             [
                 model,
@@ -75,7 +79,6 @@ def score_table(scores: pd.DataFrame, split: str, radius_mm: float, title: str) 
                     _interval(*(row[f"gain_over_{suffix}{end}"] for end in ("", "_lower", "_upper")))
                     for suffix in ("distance", "combination")
                 ),
-                str(row["reason"]) if isinstance(row["reason"], str) and not np.isfinite(row["value"]) else "",
             ]
         )
     columns = [
@@ -89,14 +92,18 @@ def score_table(scores: pd.DataFrame, split: str, radius_mm: float, title: str) 
         "latency error (ms)",
         "gain over distance",
         "gain over distance, SC, FC",
-        "why missing",
     ]
     sites = int(rho["n_sites"].max()) if len(rho) else 0
     note = (
         f"Means over {sites} stimulated sites that the models had not seen, channels beyond {radius_mm:g} mm; "
         "intervals by bootstrap of patients, leads and sites."
     )
-    return Table(title, columns, cells, section=_SECTION, note=note)
+    tables = [Table(title, columns, cells, section=_SECTION, note=note)] if cells else []
+    if missing:
+        tables.append(
+            Table(f"Without a score: {title.partition(': ')[2] or title}", ["model", "why"], missing, _SECTION)
+        )
+    return tables
 
 
 def _of(by: dict[Any, pd.DataFrame], metric: str, model: str) -> float | None:

@@ -188,13 +188,13 @@ def test_report_says_it_in_a_sentence_and_a_table_simplest_first(predicted: Cont
     entry = predicted.index.recording(ITEM)
     [statement] = summary_prediction.statements(predicted, entry)
     assert statement.section == "prediction"
-    [table] = summary_prediction.score_tables(predicted, entry)
+    table, missing = summary_prediction.score_tables(predicted, entry)
     kinds = [row[1] for row in table.rows]
     assert kinds[0] == "without a model of the brain"
     assert kinds[-1] == "ceiling within the patient"
-    assert len(table.rows) == len(PREDICTORS)
-    reasons = {row[0]: row[-1] for row in table.rows}
-    assert reasons["distance"] == ""
+    reasons = dict(missing.rows)
+    assert len(table.rows) + len(reasons) == len(PREDICTORS)
+    assert "distance" not in reasons
     assert "not given" in reasons["sc"]
     steps = [one["step"] for one in methods_electrophysiology.signal_steps(predicted, entry)]
     assert steps[-2:] == ["ccep_contact_model", "ccep_prediction"]
