@@ -294,12 +294,13 @@ class Index:
 def make_fits(recordings: list[Recording], *, pool_runs: bool) -> list[Fit]:
     """List the fits: one per recording, and one per subject and task with more than one run of the same TR.
 
-    Pooling crosses sessions. Runs of different modality, TR, space or atlas are not pooled: a lag would mean another
-    time. Where a task was recorded at several TR, the larger group of runs is pooled.
+    Pooling crosses sessions. Runs that have no region series are left out of it. Runs of different modality, TR, space
+    or atlas are not pooled: a lag would mean another time. Where a task was recorded at several TR, the larger group of
+    runs is pooled.
     """
     fits = [Fit(entry.series, (entry.series,), entry.subject, atlas=entry.atlas) for entry in recordings]
     groups: dict[tuple[Any, ...], list[Recording]] = {}
-    for entry in recordings:
+    for entry in (one for one in recordings if one.resting):
         groups.setdefault((entry.subject, entry.modality, entry.task, entry.space, entry.atlas), []).append(entry)
     for (subject, _, task, space, atlas), entries in groups.items():
         runs = _most_of_one_tr(entries)

@@ -126,14 +126,14 @@ def agreement(by_place: ContactRegions, by_label: ContactRegions) -> str | None:
     Returns
     -------
     str or None
-        A sentence; None where no channel has both.
+        A clause; None where no channel has both.
     """
     both = np.flatnonzero((by_place.nearest >= 0) & (by_label.nearest >= 0))
     if not len(both):
         return None
     # The label of a difference may be two regions: either one will do.
     same = int(sum(by_label.weights[row, by_place.nearest[row]] > 0 for row in both))
-    return f"The region by coordinates is that of the label in {same} of {len(both)} channels that have both."
+    return f"the region by coordinates is that of the label in {same} of {len(both)} channels that have both."
 
 
 def _text(cell: object) -> str | None:

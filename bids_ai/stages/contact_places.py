@@ -200,7 +200,7 @@ def _compared(
 
     by_label, _, _ = _labelled(electrodes, column, nodes, regions.names, members)
     note = agreement(regions, by_label)
-    return replace(regions, notes=(*regions.notes, f"{note} (column {column}.)")) if note else regions
+    return replace(regions, notes=(*regions.notes, f"Column {column}: {note}")) if note else regions
 
 
 def _check_inside(tissue: Sequence[str], path: Path) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from bids_ai.bids.electrophysiology.inputs import LEAST_REST_S
 from bids_ai.bids.index import Recording
 from bids_ai.bids.tables import read_table, write_table
 from bids_ai.errors import InputError
@@ -23,7 +25,9 @@ def write_sources(context: Context, entry: Recording, atlas: str) -> None:
     nodes = read_nodes(context, atlas)
     labels, affine, method = _atlas(context, atlas, nodes)
     assert entry.tr is not None
-    made = eeg_sources(_clean(context, entry), labels, affine, len(nodes), sampling_hz=1 / entry.tr)
+    clean = _clean(context, entry)
+    _check_length(entry, clean)
+    made = eeg_sources(clean, labels, affine, len(nodes), sampling_hz=1 / entry.tr)
     reasons = made.resolution.reasons
     lost = np.asarray(np.isnan(made.series).all(axis=0))
     if lost.all():
@@ -51,6 +55,20 @@ def write_sources(context: Context, entry: Recording, atlas: str) -> None:
         "RegionsWithoutData": [str(name) for name, gone in zip(nodes["name"], lost, strict=True) if gone],
     }
     publish(context, entry, atlas, made.series, made.sampling_hz, meta)
+
+
+def _check_length(entry: Recording, clean: Any) -> None:
+    """Refuse a recording of which too little is good: what follows would say so in other words, one after the other."""
+    from bids_ai.preprocess.eeg_segments import good_frames
+
+    rate = float(clean.info["sfreq"])
+    good = float(good_frames(clean).sum()) / rate
+    if good < LEAST_REST_S:
+        raise InputError(
+            f"{good:.3g} of {clean.n_times / rate:.3g} s are good, and {LEAST_REST_S:g} s are wanted; the others lie "
+            f"in bad segments ({Path(entry.item).name}_desc-preproc_events.tsv). Leave the recording out, or see "
+            "whether its unit or its channels are wrong."
+        )
 
 
 def _atlas(context: Context, atlas: str, nodes: pd.DataFrame) -> tuple[np.ndarray, np.ndarray, str]:

@@ -47,7 +47,7 @@ def signal_notices(context: Context, entry: Recording) -> list[Notice]:
         quality = (meta or {}).get("QualityControl", {})
         for key in ("warnings", "left_out", "notes"):
             found += [Notice(str(text), name) for text in quality.get(key, [])]
-    if not entry.resting:
+    if not entry.resting and entry.modality == "ieeg":
         text = "Pulses follow each other so closely that too little of it is free of stimulation for region series."
         found.append(Notice(text, name))
     if not entry.located:

@@ -84,6 +84,13 @@ def test_runs_that_a_lag_cannot_join_are_not_pooled(different):
     assert not any(fit.pooled for fit in fits)
 
 
+def test_runs_without_region_series_are_not_pooled():
+    runs = [recording("01", run, resting=run != "2") for run in "123"]
+    pooled = [fit.recordings for fit in make_fits(runs, pool_runs=True) if fit.pooled]
+    assert pooled == [(runs[0].series, runs[2].series)]
+    assert not any(fit.pooled for fit in make_fits(runs[:2], pool_runs=True))
+
+
 def test_pooling_crosses_sessions():
     visits = [recording("01", series=f"s{n}", session=n) for n in ("1", "2")]
     [*_, pooled] = make_fits(visits, pool_runs=True)

@@ -49,7 +49,7 @@ def test_coordinates_and_labels_are_compared():
     image = nib.Nifti1Image(np.repeat([1, 2], 4).reshape(8, 1, 1).astype(np.int16), np.eye(4))
     by_place = assign_contacts(NAMES, np.array([[0.0, 0, 0], [1, 0, 0], [7, 0, 0]]), image, NODES)
     by_label = regions_from_labels(NAMES, ["LH_cuneus", "RH_cuneus", "RH_cuneus"], NODES)
-    assert agreement(by_place, by_label).startswith("The region by coordinates is that of the label in 2 of 3 channels")
+    assert agreement(by_place, by_label).startswith("the region by coordinates is that of the label in 2 of 3 channels")
     assert agreement(by_place, regions_from_labels(NAMES, ["unknown"] * 3, NODES)) is None
 
 

@@ -14,6 +14,8 @@ from bids_ai.bids.files import read_json
 from bids_ai.bids.tables import read_relmat, read_timeseries
 from tests.conftest import call_bids_ai
 
+from .conftest import QUICK
+
 pytestmark = [pytest.mark.real, pytest.mark.workflow, pytest.mark.slow]
 
 N_FRAMES = 120
@@ -85,3 +87,20 @@ def test_effective_connectivity_is_directed_and_judged(output: Path) -> None:
     assert meta["RowRole"] == "source"
     # 100 regions from 120 frames of 4 mm: the gate must not call this reliable.
     assert meta["Gate"]["Verdict"] == "unreliable"
+
+
+def test_an_eeg_of_two_seconds_ends_well_and_says_what_it_lacks(
+    test_data: Path, tmp_path: Path, shared_work: Path
+) -> None:
+    data = test_data / "bids-eeg-tiny"
+    if not data.is_dir():
+        pytest.skip("needs real data: bids-eeg-tiny is not in the folder that BIDS_AI_TEST_DATA names")
+    answer = call_bids_ai("run", data, tmp_path / "out", "participant", "-w", shared_work, *QUICK, timeout=600)
+    assert answer.code == 0, answer.text[-3000:]
+    told = "sub-01_ses-eeg_task-rest_eeg.vhdr, region series"
+    assert f"LEFT OUT  sub-01 {told}: it lasts 2 s; 10 s or more are wanted" in answer.text
+    page = (tmp_path / "out/sub-01.html").read_text()
+    assert told in page
+    assert "it lasts 2 s" in page
+    assert next((tmp_path / "out").rglob("*_desc-preproc_eeg.vhdr")).is_file()
+    assert list((tmp_path / "out").rglob("*_relmat.tsv")) == []

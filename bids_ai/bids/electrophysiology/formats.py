@@ -20,6 +20,8 @@ Opened = tuple["mne.io.BaseRaw", list[Finding]]
 
 #: Formats of BIDS for EEG and iEEG, by what the name of the file ends in.
 EXTENSIONS = (".edf", ".bdf", ".vhdr", ".set", ".mefd", ".nwb")
+#: Bytes of a number in BrainVision's data files.
+_BRAINVISION_BYTES = {"INT_16": 2, "INT_32": 4, "IEEE_FLOAT_32": 4, "IEEE_FLOAT_64": 8}
 _POINTERS = (b"/annex/objects/", b"version https://git-lfs")
 
 
@@ -71,6 +73,35 @@ def header_rate(path: Path) -> float | None:
     except (OSError, ValueError, ZeroDivisionError):
         return None  # what is wrong with the file is told when it is opened
     return None
+
+
+def header_length(path: Path) -> float | None:
+    """Length of a recording as the file itself has it, s; None where that is not cheap or fails.
+
+    Parameters
+    ----------
+    path : Path
+        EDF, BDF or BrainVision.
+    """
+    try:
+        if path.suffix.lower() in (".edf", ".bdf"):
+            with path.open("rb") as file:
+                fixed = file.read(256)
+            length = int(fixed[236:244]) * float(fixed[244:252])
+        elif path.suffix.lower() == ".vhdr":
+            length = _brainvision_samples(path) / (header_rate(path) or np.nan)
+        else:
+            return None
+    except (OSError, ValueError, KeyError, ZeroDivisionError, InputError):
+        return None  # what is wrong with the file is told when it is opened
+    return length if np.isfinite(length) and length > 0 else None
+
+
+def _brainvision_samples(path: Path) -> float:
+    text = path.read_text(encoding="utf-8", errors="replace")
+    fields = {key: value.strip() for key, value in re.findall(r"^(\w+)\s*=(.*)$", text, re.MULTILINE)}
+    sample = _BRAINVISION_BYTES[fields["BinaryFormat"]] * int(fields["NumberOfChannels"])
+    return _brainvision_files(path)["DataFile"].stat().st_size / sample
 
 
 def _edf_rate(path: Path) -> float | None:
@@ -222,9 +253,8 @@ def _brainvision_files(path: Path) -> dict[str, Path]:
 
 def _check_brainvision(path: Path, data: Path | None, raw: mne.io.BaseRaw) -> list[Finding]:
     """A file that does not end with a whole sample of all channels was cut short or belongs to another header."""
-    widths = {"INT_16": 2, "INT_32": 4, "IEEE_FLOAT_32": 4, "IEEE_FLOAT_64": 8}
     text = path.read_text(encoding="utf-8", errors="replace")
-    width = next((size for name, size in widths.items() if f"BinaryFormat={name}" in text), None)
+    width = next((size for name, size in _BRAINVISION_BYTES.items() if f"BinaryFormat={name}" in text), None)
     if data is None or width is None:
         return []
     sample = width * len(raw.ch_names)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from bids_ai.bids.electrophysiology.electrodes import choose_electrodes
 from bids_ai.bids.electrophysiology.events import STIMULATION, read_events
-from bids_ai.bids.electrophysiology.formats import header_rate
+from bids_ai.bids.electrophysiology.formats import header_length, header_rate
 from bids_ai.bids.electrophysiology.sidecars import find_tables
 from bids_ai.bids.index import Anatomy, Recording, Skipped
 from bids_ai.bids.metadata import read_metadata, split_name
@@ -28,7 +28,7 @@ EXTENSIONS = {
 #: 100 Hz, are modelled.
 SERIES_HZ = 250.0
 
-#: Less time without stimulation makes no region series, s: a model of rhythms wants thousands of samples.
+#: Less time (of iEEG without stimulation) makes no region series, s: a model of rhythms wants thousands of samples.
 LEAST_REST_S = 10.0
 #: Kept clear before and after a pulse, and the shortest piece that counts, s (as `preprocess.ieeg_segments`).
 _CLEAR_S, _SHORTEST_S = (0.1, 2.0), 1.0
@@ -94,14 +94,21 @@ def find_recordings(
     Returns
     -------
     recordings, skipped : lists
-        One entry per recording; those whose tables cannot be read are skipped, with the reason.
+        One entry per recording; those whose tables cannot be read are skipped, with the reason. Of an EEG that is too
+        short the region series are.
     """
     recordings, skipped = [], []
     for file in files:
+        subject, name = f"sub-{file.entities['subject']}", Path(file.path).name
         try:
-            recordings.append(_recording(root, Path(file.path), file.entities, anatomy))
+            found = _recording(root, Path(file.path), file.entities, anatomy)
         except InputError as error:
-            skipped.append(Skipped(f"sub-{file.entities['subject']}", Path(file.path).name, str(error)))
+            skipped.append(Skipped(subject, name, str(error)))
+            continue
+        recordings.append(found)
+        if found.modality == "eeg" and not found.resting:
+            # It is what it is, and preprocessed: no fault.
+            skipped.append(Skipped(subject, f"{name}, region series", _too_short(Path(file.path)), fault=False))
     return recordings, skipped
 
 
@@ -129,7 +136,7 @@ def _recording(root: Path, path: Path, entities: dict[str, Any], anatomy: Anatom
         modality=modality,
         located=modality == "eeg" or _located(path, anatomy),
         stimulated=len(onsets) > 0,
-        resting=not len(onsets) or _rest_s(onsets, meta) >= LEAST_REST_S,
+        resting=_long_enough(path, meta) if modality == "eeg" else _rests(onsets, meta),
         anat=anatomy.item if anatomy else None,
         events=str(events) if events else None,
     )
@@ -141,6 +148,23 @@ def _located(path: Path, anatomy: Anatomy | None) -> bool:
     if electrodes is None or not electrodes.usable:
         return False
     return electrodes.frame.kind == "template" or (electrodes.frame.scanner and anatomy is not None)
+
+
+def _long_enough(path: Path, meta: dict[str, Any]) -> bool:
+    """Whether an EEG has time enough for region series; a length that is not known speaks for it."""
+    stated = meta.get("RecordingDuration")
+    length = header_length(path) or (float(stated) if isinstance(stated, int | float) else np.inf)
+    return length >= LEAST_REST_S
+
+
+def _too_short(path: Path) -> str:
+    length = header_length(path)
+    lasts = f"it lasts {length:.3g} s" if length else "its sidecar gives a shorter RecordingDuration"
+    return f"{lasts}; {LEAST_REST_S:g} s or more are wanted. It is preprocessed, and there is no connectivity of it"
+
+
+def _rests(onsets_s: NDArray[np.float64], meta: dict[str, Any]) -> bool:
+    return not len(onsets_s) or _rest_s(onsets_s, meta) >= LEAST_REST_S
 
 
 def _rest_s(onsets_s: NDArray[np.float64], meta: dict[str, Any]) -> float:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from bids_ai.bids.dataset import Selection, scan
+from bids_ai.bids.electrophysiology.brainvision import write_brainvision
+from bids_ai.bids.electrophysiology.formats import header_length
 from bids_ai.bids.index import Recording
 from tests.conftest import write_tree
 
@@ -57,3 +60,43 @@ def test_a_recording_that_is_a_folder_is_found(tmp_path: Path) -> None:
     entry = only(dataset(tmp_path, 5.0, suffix=".mefd"))
     assert entry.source.endswith("sub-01_task-ccep_run-1_ieeg.mefd")
     assert (entry.task, entry.run) == ("ccep", "1")
+
+
+def eeg(root: Path, seconds: float, **meta: float) -> Path:
+    """Two channels of EEG at 100 Hz."""
+    stem = "sub-01/eeg/sub-01_task-rest"
+    names = ["Cz", "Pz"]
+    files = {
+        "dataset_description.json": {"Name": "x", "BIDSVersion": "1.10.0"},
+        f"{stem}_eeg.json": {"SamplingFrequency": 100, "PowerLineFrequency": 50} | meta,
+        f"{stem}_channels.tsv": "name\ttype\tunits\nCz\tEEG\tuV\nPz\tEEG\tuV\n",
+    }
+    write_tree(root, files)
+    data = np.ones((round(100 * seconds), 2), np.int16)
+    options = {"names": names, "sampling_hz": 100.0, "reference": "n/a", "resolution_uv": 0.1}
+    write_brainvision(root / f"{stem}_eeg", [data], **options)
+    return root
+
+
+def test_an_eeg_that_is_too_short_is_preprocessed_and_told_without_being_a_fault(tmp_path: Path) -> None:
+    # The sidecar gives another length; the file counts.
+    found = scan(eeg(tmp_path / "short", 2.0, RecordingDuration=300.0), ["01"], Selection())
+    [entry], [told] = found.recordings, found.skipped
+    assert (entry.modality, entry.resting) == ("eeg", False)
+    assert told.what == "sub-01_task-rest_eeg.vhdr, region series"
+    assert told.reason.startswith("it lasts 2 s; 10 s or more are wanted")
+    assert not told.fault
+    found = scan(eeg(tmp_path / "long", 20.0), ["01"], Selection())
+    assert found.recordings[0].resting
+    assert found.skipped == []
+
+
+def test_the_length_of_a_file_is_read_from_its_header(tmp_path: Path) -> None:
+    assert header_length(eeg(tmp_path, 3.0) / "sub-01/eeg/sub-01_task-rest_eeg.vhdr") == pytest.approx(3.0)
+    edf = tmp_path / "a.edf"
+    edf.write_bytes(b"0".ljust(236) + b"30".ljust(8) + b"0.5".ljust(8) + b"1".ljust(4))
+    assert header_length(edf) == pytest.approx(15.0)
+    edf.write_bytes(b"0".ljust(236) + b"-1".ljust(8) + b"0.5".ljust(8) + b"1".ljust(4))
+    assert header_length(edf) is None  # not closed by its recorder
+    (tmp_path / "b.vhdr").write_text("x")
+    assert header_length(tmp_path / "b.vhdr") is None
