@@ -34,7 +34,7 @@ class Stack:
             self.rows([getattr(one, name) for one in recorded]) for name in ("responder", "odd", "even", "latency_s")
         )
         self.counts = self.rows([one.beyond(radius_mm).astype(float) for one in recorded]) == 1
-        self.waves = self.rows([_known_waves(one.waveforms) for one in recorded]) == 1
+        self.waves = self.rows([_known_waves(one.waveforms, one.times_s) for one in recorded]) == 1
         self.patients = [one.layout.patient for one in recorded for _ in range(one.layout.shape[0])]
         self.groups = np.repeat(np.arange(len(recorded)), [one.layout.shape[0] for one in recorded])
         self.leads = [
@@ -78,14 +78,15 @@ class View:
     def of(cls, stack: Stack, predicted: Predicted) -> View:
         """Stack a prediction."""
         none = [None] * len(stack.recorded)
-        known = none if predicted.waveforms is None else [_known_waves(one) for one in predicted.waveforms]
+        times = [one.times_s for one in stack.recorded]
+        given = predicted.waveforms or none
         return cls(
             stack,
             predicted,
             stack.rows(predicted.score),
             stack.rows(predicted.probability or none),
             stack.rows(predicted.latency_s or none),
-            stack.rows(known) == 1,
+            stack.rows([_known_waves(*one) for one in zip(given, times, strict=True)]) == 1,
         )
 
 
@@ -276,5 +277,9 @@ def probable(view: View) -> BoolArray:
     return _probable(view)
 
 
-def _known_waves(waveforms: Array | None) -> Array | None:
-    return None if waveforms is None else np.isfinite(waveforms).all(axis=-1).astype(float)
+def _known_waves(waveforms: Array | None, times_s: Array | None) -> Array | None:
+    """1 for pairs with a whole waveform in the window that is compared, else 0."""
+    if waveforms is None or times_s is None:
+        return None
+    inside = (times_s >= waves.WINDOW_S[0]) & (times_s <= waves.WINDOW_S[1])
+    return np.asarray((np.isfinite(waveforms[..., inside]).all(axis=-1) & inside.any()).astype(float))
