@@ -7,14 +7,13 @@ from collections.abc import Sequence
 import numpy as np
 
 from bids_ai.ccep.matrices import EXCLUSION_MM
-from bids_ai.ccep.prediction.base import Predictor, log_weights
+from bids_ai.ccep.prediction.base import Predictor
+from bids_ai.ccep.prediction.evoked import FIRST_WAVE_S, at_times, first_wave_latency, first_wave_score
 from bids_ai.ccep.scoring.recorded import Layout, Recorded
 from bids_ai.ccep.scoring.waves import WINDOW_S
 from bids_ai.ccep.trials import Array, BoolArray, IntArray
 from bids_ai.errors import InputError
 
-#: The amplitude is that of the first wave, up to here, s; the start is that of `WINDOW_S`.
-FIRST_WAVE_S = 0.1
 #: A model with longer steps than this gives no latency, s: an N1 is about 20 ms wide.
 LONGEST_STEP_S = 0.01
 #: Fewer training pairs do not make gains.
@@ -71,11 +70,7 @@ class ImpulseResponse(Predictor):
                 raise InputError(
                     f"{one.layout.patient}: {self.name} learns from waveforms of responses; there are none."
                 )
-            end_s = float(_times(one.layout)[-1])
-            if end_s < WINDOW_S[1]:
-                raise InputError(
-                    f"{one.layout.patient}: the impulse response ends at {end_s:g} s, {WINDOW_S[1]:g} s are wanted."
-                )
+            model_times(one.layout, self.name)
             sides = _sides(one.layout, one.times_s)
             window = _window(one.times_s, *WINDOW_S)
             y = one.waveforms[..., window]
@@ -91,46 +86,46 @@ class ImpulseResponse(Predictor):
 
     def predict(self, layout: Layout) -> Array:
         """Logarithm of the RMS of the first wave."""
-        times_s = _times(layout)
-        first = self.predict_waveforms(layout, times_s)[..., _window(times_s, WINDOW_S[0], FIRST_WAVE_S)]
-        if not first.shape[-1]:
+        times_s = model_times(layout, self.name)
+        if not _window(times_s, WINDOW_S[0], FIRST_WAVE_S).any():
             raise InputError(f"{layout.patient}: the impulse response has no sample within the first wave.")
-        return log_weights(np.sqrt((first**2).mean(axis=-1)))
+        return first_wave_score(self.predict_waveforms(layout, times_s), times_s)
 
     def predict_waveforms(self, layout: Layout, times_s: Array) -> Array:
         """Responses at given times, (n_sites, n_channels, n_times); NaN beyond the end of the impulse response."""
         return np.asarray(np.einsum("k,kscl->scl", self.gains_, _sides(layout, times_s)))
 
     def predict_latency(self, layout: Layout) -> Array:
-        """Time of the largest deflection of the first wave, s."""
-        times_s = _times(layout)
-        step = float(np.diff(times_s).max()) if len(times_s) > 1 else np.inf
+        """First peak of the first wave, s."""
+        times_s = model_times(layout, self.name)
+        step = float(np.diff(times_s).max())
         if step > LONGEST_STEP_S:
             raise InputError(f"{self.name} gives no latency: the model makes steps of {1e3 * step:g} ms.")
-        window = _window(times_s, WINDOW_S[0], FIRST_WAVE_S)
-        first = np.abs(self.predict_waveforms(layout, times_s)[..., window])
-        known = np.isfinite(first).all(axis=-1) & (first.max(axis=-1, initial=0.0) > 0)
-        return np.where(known, times_s[window][np.nan_to_num(first).argmax(axis=-1)], np.nan)
+        return first_wave_latency(self.predict_waveforms(layout, times_s), times_s)
 
 
-def _times(layout: Layout) -> Array:
+def model_times(layout: Layout, name: str) -> Array:
+    """Times of the impulse response of a layout.
+
+    Raises
+    ------
+    InputError
+        Where there is none, or it ends before the waveforms that are compared.
+    """
     if layout.impulses is None or layout.impulse_times_s is None:
-        raise InputError(f"{layout.patient}: impulse-response needs `impulses` of a model of resting iEEG, got none.")
+        raise InputError(f"{layout.patient}: {name} needs `impulses` of a model of resting iEEG, got none.")
+    end_s = float(layout.impulse_times_s[-1])
+    if end_s < WINDOW_S[1]:
+        raise InputError(f"{layout.patient}: the impulse response ends at {end_s:g} s, {WINDOW_S[1]:g} s are wanted.")
     return layout.impulse_times_s
 
 
 def _sides(layout: Layout, times_s: Array) -> Array:
     """Responses to the first contact, and less those to the second, shape (2, n_sites, n_channels, n_times)."""
-    own = _times(layout)
-    assert layout.impulses is not None  # `_times` has looked
-    # Before the push there is no response, after the end of what the model was run for there is no knowledge.
-    place = np.clip(np.searchsorted(own, times_s), 1, max(len(own) - 1, 1))
-    share = np.clip((times_s - own[place - 1]) / (own[place] - own[place - 1]), 0.0, 1.0)
+    own = model_times(layout, ImpulseResponse.name)
+    assert layout.impulses is not None  # `model_times` has looked
     first, second = layout.impulses[layout.site_contacts[:, 0]], -layout.impulses[layout.site_contacts[:, 1]]
-    both = np.stack([first, second])
-    waves = both[..., place - 1] * (1.0 - share) + both[..., place] * share
-    waves = np.where(times_s < own[0], 0.0 * waves, waves)
-    return np.where(times_s > own[-1] + 1e-9, np.nan, waves)
+    return at_times(np.stack([first, second]), own, times_s)
 
 
 def _window(times_s: Array, start_s: float, end_s: float) -> BoolArray:
