@@ -87,8 +87,8 @@ def test_same_again(found: RestingModel) -> None:
 
 
 def test_too_little_is_refused_with_numbers() -> None:
-    with pytest.raises(InputError, match=r"rest: \d+ s of stimulation-free signal .* wants 60 s"):
-        resting_model([rest(50)], HZ, NAMES, CONTACTS, 4)
+    with pytest.raises(InputError, match=r"rest: \d+ s of stimulation-free signal .* wants 30 s"):
+        resting_model([rest(25)], HZ, NAMES, CONTACTS, 4)
 
 
 def test_slow_recording_is_refused() -> None:

@@ -27,8 +27,8 @@ HIGH_PASS_HZ, LOW_PASS_HZ = 1.0, 100.0
 SETTLED_S = 0.3
 #: Stretches that are shorter than this after that are not used, s.
 LEAST_STRETCH_S = 0.5
-#: Less than this of stimulation-free signal makes no model, s. Spectra of iEEG want a minute.
-LEAST_S = 60.0
+#: Less than this of stimulation-free signal makes no model, s: rhythms of some hertz are to be seen a hundred times.
+LEAST_S = 30.0
 #: Nor do fewer samples than this for every coefficient of a channel's equation.
 LEAST_SAMPLES_PER_WEIGHT = 2.0
 #: Values of the lagged design that are held in memory at most, 0.8 GB; of more signal, evenly spread stretches are left
