@@ -115,7 +115,7 @@ def cross_predict(predictor: Predictor, recorded: Recorded | Sequence[Recorded],
         waves or None,
         reason="; ".join(reasons),
         no_latency=no_latency,
-        by_channel=predictor.within_patient,
+        by_channel=predictor.within_patient or predictor.by_channel,
     )
 
 

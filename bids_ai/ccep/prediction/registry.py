@@ -24,12 +24,16 @@ PREDICTORS = {
     "ec-multistep": ("effective_multistep", "effective_multistep"),
     "ec-transposed": ("effective_transposed", "effective_transposed"),
     "ec-symmetrised": ("effective_symmetrised", "effective_symmetrised"),
+    "ec-ieeg": ("effective_ieeg", "EffectiveIeeg"),
     "impulse-response": ("impulse_response", "ImpulseResponse"),
+    "impulse-refined": ("impulse_refined", "ImpulseRefined"),
+    "jansen-rit": ("jansen_rit", "JansenRit"),
     "group-prior": ("group_prior", "group_prior"),
     "nearest-site": ("nearest_site", "NearestSite"),
     "reverse-edge": ("reverse_edge", "ReverseEdge"),
     "distance+sc+fc": ("combination", "combination"),
     "distance+sc+fc+ec": ("combination_effective", "combination_effective"),
+    "evoked-kernel": ("evoked_kernel", "EvokedKernel"),
 }
 """Name -> module and what makes a predictor in it; imported when asked for."""
 
