@@ -25,8 +25,8 @@ GRID_S = np.arange(0.0, WINDOW_S[1] + 1e-9, 0.004)
 COUNTS: BoolArray = np.asarray(GRID_S >= WINDOW_S[0])  # noqa: SIM300
 #: Fewer training responses with waveforms do not make a fit.
 LEAST_RESPONSES = 10
-#: Penalties per site, for columns of which all together have variance one.
-PENALTIES = np.geomspace(1e-5, 10.0, 13)
+#: Penalties per site, for columns of variance one; the last one all but shuts the prediction off.
+PENALTIES = np.geomspace(1e-5, 1e3, 17)
 
 
 @dataclass(frozen=True)

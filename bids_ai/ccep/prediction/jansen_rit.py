@@ -141,10 +141,11 @@ def _responses(layout: Layout) -> Iterator[Array]:
     for gain, speed, kinetics in _settings():
         column, slope = _column(frequency / kinetics)
         delayed = weights * np.exp(-frequency[:, None, None] * lengths_mm / (1000.0 * speed))
-        spread = np.linalg.inv(eye - (slope * gain * column)[:, None, None] * delayed)
-        hit = (column * onset)[:, None, None]
-        local = (hit * (sites @ spread)) @ seen.T
-        distant = (hit * (gain * sites @ delayed @ spread)) @ seen.T
+        network = eye - (slope * gain * column)[:, None, None] * delayed
+        volleys = np.concatenate([np.broadcast_to(sites, (len(delayed), *sites.shape)), gain * sites @ delayed], axis=1)
+        spread = np.linalg.solve(network.transpose(0, 2, 1), volleys.transpose(0, 2, 1)).transpose(0, 2, 1)
+        both = ((column * onset)[:, None, None] * spread) @ seen.T
+        local, distant = both[:, : len(sites)], both[:, len(sites) :]
         waves = np.stack([np.moveaxis(np.tensordot(back, one, axes=1).real, 0, -1) for one in (local, distant)])
         waves[:, outside] = np.nan
         yield waves
