@@ -23,7 +23,7 @@ _ROWS = "Rows are sources, columns targets; all matrices have the same order."
 
 def short_name(kind: Collected, kinds: Sequence[Collected]) -> str:
     """EC, or with its model where there are several."""
-    alike = [other for other in kinds if other.measure.short == kind.measure.short]
+    alike = {other.label for other in kinds if other.measure.short == kind.measure.short}
     return kind.measure.short if len(alike) < 2 else f"{kind.measure.short} ({kind.label.split('_')[0]})"
 
 

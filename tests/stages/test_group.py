@@ -448,3 +448,25 @@ def test_the_hash_of_an_atlas_is_compared_only_where_both_are_known(world, level
     world.ec("02", noise(2), Atlas=None)
     level()
     assert list(table(world, "group_subjects")["used"]) == [1, 1]
+
+
+def test_the_validator_finds_no_error_in_what_the_group_left(world, level):
+    import json
+    import subprocess
+    import sys
+    from pathlib import Path
+
+    program = Path(sys.executable).with_name("bids-validator-deno")
+    if not program.is_file():
+        pytest.skip("bids-validator-deno is not installed (pip install 'bids-ai[test]')")
+    for label in ("01", "02", "03"):
+        world.ec(label, noise(int(label)))
+        world.sc(label, np.abs(symmetric(noise(int(label)))))
+    (world.out / ".bidsignore").write_text("*.html\n")  # as an older version has left it
+    level(figures=True)
+    done = subprocess.run(
+        [program, world.out, "--format", "json"], capture_output=True, text=True, timeout=120, check=False
+    )
+    issues = json.loads(done.stdout)["issues"]["issues"]
+    errors = [issue for issue in issues if issue["severity"] == "error"]
+    assert [error["location"] for error in errors if "group" in str(error.get("location"))] == []

@@ -39,8 +39,8 @@ if TYPE_CHECKING:
 MAX_NAMES = 40
 #: The colour scale ends at this percentile of the absolute off-diagonal values: one outlier must not bleach the rest.
 SCALE_PERCENTILE = 99.0
-#: Edge of a drawn matrix in points, about: names and dots of cells have to fit it.
-MATRIX_POINTS = 400.0
+#: Edge of a drawn matrix in points, about: names and dots of cells have to fit it. Alone, and beside another.
+MATRIX_POINTS, MATRIX_POINTS_OF_TWO = 400.0, 270.0
 #: Edge of the embedded picture in pixels, at least: viewers that smooth small pictures must not blur the cells.
 PICTURE_PIXELS = 800
 
@@ -138,8 +138,9 @@ def plot_relmats(panels: Sequence[RelmatPanel | Sequence[object]], nodes: pd.Dat
     n_rows = (len(panels) + 1) // 2
     figure = new_figure(width=13.4 if len(panels) > 1 else 8.4, height=6.8 * n_rows if len(panels) > 1 else 8.0)
     grid = figure.subplots(n_rows, min(len(panels), 2), squeeze=False).ravel()
+    points = MATRIX_POINTS if len(panels) < 2 else MATRIX_POINTS_OF_TWO
     for axes, panel in zip(grid, panels, strict=False):
-        _draw_panel(axes, RelmatPanel(*panel), nodes)  # type: ignore[arg-type]
+        _draw_panel(axes, RelmatPanel(*panel), nodes, points)  # type: ignore[arg-type]
     for axes in grid[len(panels) :]:
         axes.set_axis_off()
     return save_figure(figure, out, tight=True)
@@ -153,7 +154,7 @@ def colour_limit(matrix: Array) -> float:
     return limit or 1.0
 
 
-def _draw_panel(axes: Axes, panel: RelmatPanel, nodes: pd.DataFrame) -> None:
+def _draw_panel(axes: Axes, panel: RelmatPanel, nodes: pd.DataFrame, points: float = MATRIX_POINTS) -> None:
     matrix = np.asarray(panel.matrix, float)
     if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1]:
         raise InputError(f"{panel.title}: a square matrix is needed, this one has shape {matrix.shape}.")
@@ -161,10 +162,10 @@ def _draw_panel(axes: Axes, panel: RelmatPanel, nodes: pd.DataFrame) -> None:
     order, hemispheres, blocks = order_nodes(nodes)
     limit = panel.vmax or colour_limit(matrix)
     picture = _draw_cells(axes, matrix[np.ix_(order, order)], limit, panel.diverging)
-    _draw_blocks(axes, nodes, order, hemispheres, blocks)
+    _draw_blocks(axes, nodes, order, hemispheres, blocks, points)
     marks = None if panel.marks is None else np.asarray(panel.marks, bool)[np.ix_(order, order)]
     if marks is not None:
-        _draw_marks(axes, marks)
+        _draw_marks(axes, marks, points)
     if panel.directed:
         axes.set_ylabel("Source region")
     across = ["Target region"] if panel.directed else []
@@ -208,10 +209,10 @@ def _draw_cells(axes: Axes, matrix: Array, limit: float, diverging: bool) -> Axe
     return picture
 
 
-def _draw_marks(axes: Axes, marks: Array) -> None:
+def _draw_marks(axes: Axes, marks: Array, points: float = MATRIX_POINTS) -> None:
     """Draw a dot, dark with a light rim, so that it is seen on every colour."""
     rows, columns = np.nonzero(marks)
-    cell = MATRIX_POINTS / len(marks)
+    cell = points / len(marks)
     axes.scatter(
         columns + 0.5,
         rows + 0.5,
@@ -224,7 +225,9 @@ def _draw_marks(axes: Axes, marks: Array) -> None:
     )
 
 
-def _draw_blocks(axes: Axes, nodes: pd.DataFrame, order: Array, hemispheres: list[Block], blocks: list[Block]) -> None:
+def _draw_blocks(
+    axes: Axes, nodes: pd.DataFrame, order: Array, hemispheres: list[Block], blocks: list[Block], points: float
+) -> None:
     """Draw the network bars along both sides, lines between the groups, and their names."""
     n, colours = len(order), node_colours(nodes)
     grouped = len(set(networks(nodes))) > 1
@@ -240,7 +243,7 @@ def _draw_blocks(axes: Axes, nodes: pd.DataFrame, order: Array, hemispheres: lis
         axes.axvline(block.first, color=INK, lw=1.0)
     if n <= MAX_NAMES:
         names = [str(nodes["name"].iloc[i]) for i in order]
-        size = min(10.0, 0.72 * MATRIX_POINTS / n)  # the height of a line is 1.2 of its size: names must not touch
+        size = min(10.0, 0.72 * points / n)  # the height of a line is 1.2 of its size: names must not touch
         axes.set_yticks(np.arange(n) + 0.5, names, fontsize=size)
         axes.set_xticks(np.arange(n) + 0.5, names, rotation=90, fontsize=size)
         _name_sides(axes, n, hemispheres)
