@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 #: Models whose prediction is drawn, the first that says anything; chosen before anything is scored.
 SHOWN = ("distance+sc+fc+ec", "distance+sc+fc", "ec", "impulse-refined", "impulse-response", "distance")
 #: Models whose waveforms are drawn, the first that gives any.
-SHOWN_WAVES = ("impulse-refined", "evoked-kernel", "impulse-response", "jansen-rit")
+SHOWN_WAVES = ("evoked-kernel", "impulse-refined", "impulse-response", "jansen-rit")
 #: Most responses whose waveforms are drawn.
 _MAX_WAVES = 12
 

@@ -21,6 +21,7 @@ from bids_ai.stages.group_inputs import GroupAtlas, MatrixFile, group_atlases, s
 from bids_ai.stages.group_means import write_means
 from bids_ai.stages.group_measures import MEASURES
 from bids_ai.stages.group_page import atlas_words, pooled_section, quality_section, section_of
+from bids_ai.stages.group_prediction import write_group_prediction
 from bids_ai.stages.group_quality import write_quality
 from bids_ai.stages.group_reliability import write_reliability
 from bids_ai.stages.group_similarity import write_similarity, write_subjects
@@ -73,6 +74,9 @@ def run_group(run: GroupRun, command: str) -> GroupOutcome:
     for atlas in atlases:
         state.work_through(atlas, [file for file in found if file.atlas == atlas.label])
     pooled = _pooled(state)
+    predicted = write_group_prediction(run, atlases)
+    state.files += predicted.files
+    state.warnings += predicted.warnings
     quality, table = write_quality(run)
     state.files.append(quality)
     if not state.grouped:
@@ -83,7 +87,7 @@ def run_group(run: GroupRun, command: str) -> GroupOutcome:
         command=command,
         facts=_facts(run, atlases, found),
         warnings=[*state.warnings, *state.faults],
-        sections=[*state.sections, *pooled, quality_section(run, quality, table)],
+        sections=[*state.sections, *pooled, *predicted.sections, quality_section(run, quality, table)],
         methods=methods_text(state.steps),
     )
     save_record(run.output_dir, record)

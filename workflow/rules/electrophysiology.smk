@@ -135,6 +135,7 @@ rule ccep_predict:
     input:
         features=plan.name("ccep_features"),
         averages=[plan.name("ccep_average"), plan.name("ccep_halves")],
+        effective=plan.name("contact_ec"),
         impulses=plan.impulses,
         connectivity=plan.connectivity_of_prediction,
         anat=plan.anat_of_ieeg,
