@@ -33,7 +33,7 @@ BIDSIGNORE = (
     "*_stats.tsv",
     "*_stats.json",
     "*_features.*",
-    "*_scores.tsv",
+    "*_scores.*",
     "*_stimsites.*",
     "group_*.tsv",
     "*_desc-preproc_dwi.bval",

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 #: The split that tables and figures show: no site near the test site, none that shares a contact, no reversed pair.
 PRIMARY = "leave-site-out"
+#: Models whose matrices between regions are written; the table of comparison has all of them.
+MATRICES = ("distance", "sc", "fc", "ec", "ec-ieeg", "distance+sc+fc", "distance+sc+fc+ec")
 _UV = 1e6
 
 
@@ -209,8 +211,8 @@ def _publish_matrices(
     meta: dict[str, Any],
 ) -> None:
     """Predicted probability of a response between regions, on the pairs that were tested."""
-    for model, one in predicted.items():
-        matrix = figures.region_probability(recorded, places, one)
+    for model in MATRICES:
+        matrix = figures.region_probability(recorded, places, predicted[model]) if model in predicted else None
         if matrix is None:
             continue
         path = context.names.path("ccep_predicted", ieeg=entry.item, atlas=atlas, model=model_label(model))
