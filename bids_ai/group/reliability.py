@@ -15,7 +15,7 @@ from bids_ai.effective.repeatability import (
     mean_squares,
 )
 from bids_ai.group.edges import EdgeStore, IntArray
-from bids_ai.group.similarity import WHOLE, row_similarity
+from bids_ai.group.similarity import row_similarity
 from bids_ai.surrogate.usable import FloatArray
 
 
@@ -98,7 +98,7 @@ def retest(store: EdgeStore, rows: IntArray, *, n_permutations: int = 999, seed:
     none = np.asarray(np.nan)
     between, repetitions, error = (np.asarray(part) for part in total)
     pooled = icc_of_mean_squares(between, repetitions, error, np.asarray(float(n_subjects)), n_repetitions)
-    similarity = row_similarity(store, rows.ravel())[WHOLE]
+    similarity = row_similarity(store, rows.ravel())
     return Retest(
         ICC(*edges),
         # Edges are not independent: no p of the whole.
@@ -126,6 +126,6 @@ def split_half_rows(store: EdgeStore, halves: IntArray) -> FloatArray:
         r, and 2 r / (1 + r) (Spearman 1910; Brown 1910).
     """
     n = len(halves)
-    similarity = row_similarity(store, np.asarray(halves, dtype=np.int64).ravel())[WHOLE] if n else np.empty((0, 0))
+    similarity = row_similarity(store, np.asarray(halves, dtype=np.int64).ravel()) if n else np.empty((0, 0))
     r = np.array([similarity[2 * i, 2 * i + 1] for i in range(n)])
     return np.column_stack([r, 2 * r / (1 + r)])

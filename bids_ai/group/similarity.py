@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -52,9 +52,7 @@ class _Sums:
         return np.where(enough, np.clip(found, -1, 1), np.nan)
 
 
-def row_similarity(
-    store: EdgeStore, rows: Sequence[int] | IntArray, scopes: Mapping[str, BoolArray] | None = None
-) -> dict[str, FloatArray]:
+def row_similarity(store: EdgeStore, rows: Sequence[int] | IntArray, edges: BoolArray | None = None) -> FloatArray:
     """Pearson correlation between all pairs of rows.
 
     Parameters
@@ -62,24 +60,19 @@ def row_similarity(
     store : EdgeStore
     rows : sequence of int
         Rows to compare, such as one a subject.
-    scopes : mapping of str to (n_edges,) array of bool, optional
-        Sets of edges, such as those within a network (`EdgeList.within`).
+    edges : (n_edges,) array of bool, optional
+        Edges to compare them by, such as those within a network (`EdgeList.within`); by default all.
 
     Returns
     -------
-    dict of str to (n_rows, n_rows) array
-        ``whole``, and one for each scope. Each pair over the edges that both have; NaN for fewer than 3 of them, or
-        without variation.
+    (n_rows, n_rows) array
+        Each pair over the edges that both have; NaN for fewer than 3 of them, or without variation.
     """
-    sets = dict(scopes or {})
-    sums = {name: _Sums.empty(len(rows)) for name in (WHOLE, *sets)}
+    sums = _Sums.empty(len(rows))
     for where, values in store.blocks(rows):
-        sums[WHOLE].add(values)
-        for name, edges in sets.items():
-            inside = edges[where]
-            if inside.any():
-                sums[name].add(values[:, inside])
-    return {name: found.correlation() for name, found in sums.items()}
+        inside = slice(None) if edges is None else edges[where]
+        sums.add(values[:, inside])
+    return sums.correlation()
 
 
 def pairwise(similarity: FloatArray) -> FloatArray:

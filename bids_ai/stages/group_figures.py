@@ -168,7 +168,7 @@ def draw_similarity(
         subjects[name] = list(kind.rows)
         networks[name] = {
             scope: (_value(numbers, kind, "similarity_mean", scope), _value(numbers, kind, "similarity_sd", scope))
-            for scope in similarities[kind.name]
+            for scope in dict.fromkeys(row["scope"] for row in numbers.rows if row["measure"] == kind.name)
         }
     path = run.names.group_figure("group_similarity_figure", cohort, atlas=atlas.label)
     plot_subject_similarity(matrices, networks, subjects, path)

@@ -23,16 +23,18 @@ def write_similarity(
     Returns
     -------
     dict of str to (n_subjects, n_subjects) array
-        Whole and by network, subjects as in ``kind.rows``; empty without a group.
+        Over all edges, under ``whole``, subjects as in ``kind.rows``; empty without a group.
     """
     if kind.store is None or len(kind.rows) < MIN_SUBJECTS:
         numbers.missing(kind.name, "similarity_mean", ONE_SUBJECT if kind.rows else "no subject with such a matrix")
         return {}
-    scopes = kind.edges.within(atlas.networks)
-    found = row_similarity(kind.store, list(kind.rows.values()), scopes)
-    for scope, matrix in found.items():
-        values = pairwise(matrix)
-        n_edges = len(kind.edges) if scope == WHOLE else int(scopes[scope].sum())
+    rows = list(kind.rows.values())
+    whole = row_similarity(kind.store, rows)
+    scopes = {WHOLE: np.ones(len(kind.edges), dtype=bool)} | kind.edges.within(atlas.networks)
+    for scope, edges in scopes.items():
+        # One network at a time, of which the numbers stay: a matrix of all pairs is large.
+        values = pairwise(whole if scope == WHOLE else row_similarity(kind.store, rows, edges))
+        n_edges = int(edges.sum())
         for quantity, value in _describe(values).items():
             numbers.add(
                 kind.name,
@@ -43,7 +45,7 @@ def write_similarity(
                 n_edges=n_edges,
                 reason=_why_not(values, n_edges),
             )
-    table = pd.DataFrame(found[WHOLE], columns=list(kind.rows))
+    table = pd.DataFrame(whole, columns=list(kind.rows))
     table.insert(0, "subject", list(kind.rows))
     write_stats(
         run.names.path("group_similarity", cohort=cohort, atlas=atlas.label, measure=kind.label),
@@ -53,7 +55,7 @@ def write_similarity(
         + (f"; values as {kind.measure.scale}" if kind.measure.scale else ""),
         PackageVersions=versions("numpy"),
     )
-    return found
+    return {WHOLE: whole}
 
 
 def _why_not(values: np.ndarray, n_edges: int) -> str:

@@ -9,7 +9,7 @@ from bids_ai.group.comparison import align, compare
 from bids_ai.group.edges import EdgeStore
 from bids_ai.group.landmarks import find_landmarks
 from bids_ai.group.outliers import robust_z
-from bids_ai.group.similarity import WHOLE, mean_with_others, pairwise, row_similarity
+from bids_ai.group.similarity import mean_with_others, pairwise, row_similarity
 
 
 def stored(tmp_path, values):
@@ -26,13 +26,14 @@ def test_similarity_is_the_correlation_over_shared_edges(tmp_path, monkeypatch, 
     values[1, :20] = np.nan
     values[2, 10:30] = np.nan
     inside = np.arange(50) % 3 == 0
-    found = row_similarity(stored(tmp_path, values), range(4), {"third": inside})
-    for name, edges in ((WHOLE, np.ones(50, bool)), ("third", inside)):
+    store = stored(tmp_path, values)
+    for edges in (np.ones(50, bool), inside):
+        found = row_similarity(store, range(4), None if edges.all() else edges)
         for i in range(4):
             for j in range(4):
                 both = edges & np.isfinite(values[i]) & np.isfinite(values[j])
                 expected = np.corrcoef(values[i, both], values[j, both])[0, 1]
-                assert found[name][i, j] == pytest.approx(expected, abs=1e-6)  # single precision on disk
+                assert found[i, j] == pytest.approx(expected, abs=1e-6)  # single precision on disk
 
 
 def test_no_number_without_edges_or_variation(tmp_path):
@@ -40,7 +41,7 @@ def test_no_number_without_edges_or_variation(tmp_path):
     values[1] = np.nan
     values[2] = 0.3
     values[3, 2:] = np.nan
-    found = row_similarity(stored(tmp_path, values), range(4))[WHOLE]
+    found = row_similarity(stored(tmp_path, values), range(4))
     assert found[0, 0] == pytest.approx(1)
     assert np.isnan(found[0, 1:]).all()
     assert np.isnan(mean_with_others(found)).all()
