@@ -7,6 +7,9 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,6 +17,7 @@ import mne
 import numpy as np
 import pytest
 
+from bids_ai.bids.description import write_root
 from bids_ai.bids.electrophysiology.brainvision import write_brainvision
 from bids_ai.bids.files import read_json
 from bids_ai.bids.names import sidecar
@@ -178,6 +182,11 @@ def test_predicted_matrix_has_the_scale_and_order_of_the_recorded_one(predicted:
     matrix, names = read_relmat(path)
     nodes = read_table(predicted.names.path("atlas_table", atlas=ATLAS))
     assert names == list(nodes["name"])
+    folder = path.parent
+    assert {one.name.split("_model-")[1].split("_")[0] for one in folder.glob("*_desc-predicted_relmat.tsv")} == {
+        "distance",
+        "ecieeg",
+    }
     known = matrix[np.isfinite(matrix)]
     assert len(known) > 4
     assert ((known >= 0) & (known <= 1)).all()
@@ -238,3 +247,14 @@ def test_one_site_is_no_reason_to_stop(tmp_path: Path, shared_work: Path):
     assert (rows["reason"].str.len() > 0).all()
     meta = read_json(sidecar(context.names.path("ccep_scores", ieeg=ITEM, atlas=ATLAS)))
     assert "cannot be told" in meta["Verdict"]
+
+
+def test_the_validator_finds_no_error(predicted: Context):
+    program = shutil.which("bids-validator-deno", path=str(Path(sys.executable).parent))
+    if program is None:
+        pytest.skip("bids-validator-deno is not installed (pip install 'bids-ai[test]')")
+    write_root(predicted.output_dir, dataset_name="ccep", links={"raw": str(predicted.index.bids_dir)})
+    call = [program, str(predicted.output_dir), "--json"]
+    told = subprocess.run(call, capture_output=True, text=True, timeout=300, check=False).stdout
+    errors = [issue for issue in json.loads(told)["issues"]["issues"] if issue["severity"] == "error"]
+    assert [f"{issue['code']} {issue.get('location')}" for issue in errors] == []
