@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 DEMO := .demo
 
-.PHONY: demo test lint install lock clean
+.PHONY: demo test lint docs install lock clean
 
 install: $(VENV)/installed
 
@@ -28,6 +28,10 @@ lint: install
 	$(BIN)/lint-imports
 	$(BIN)/snakefmt --check Snakefile workflow
 	$(BIN)/python tools/export_config.py --check
+	$(MAKE) docs
+
+docs: install  ## the documentation as a site, site/index.html; a link that leads nowhere is an error
+	$(BIN)/mkdocs build --strict  # not --quiet, which lets faults pass
 
 lock:  ## newest versions into constraints/ci.txt, to be committed once `make test` passes with them
 	rm -rf .venv
@@ -37,4 +41,4 @@ lock:  ## newest versions into constraints/ci.txt, to be committed once `make te
 	touch $(VENV)/installed
 
 clean:
-	rm -rf $(DEMO) .coverage .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(DEMO) site .coverage .pytest_cache .mypy_cache .ruff_cache
