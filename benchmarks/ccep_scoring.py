@@ -12,9 +12,12 @@ Nothing is downloaded. Patients are those of tests/ccep/worlds.py, arrays withou
 from __future__ import annotations
 
 import argparse
+import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -23,6 +26,7 @@ from bids_ai.ccep import matrices
 from bids_ai.ccep.epochs import iter_sites, plan_sites
 from bids_ai.ccep.prediction.cross import predict_all
 from bids_ai.ccep.prediction.registry import PREDICTORS
+from bids_ai.ccep.prediction.resting_model import resting_model
 from bids_ai.ccep.registry import measure
 from bids_ai.ccep.responders import PseudoOnsetNull, pseudo_onsets, responders
 from bids_ai.ccep.scoring.predicted import Predicted
@@ -36,6 +40,12 @@ from bids_ai.simulate.plan import stream
 from tests.ccep.worlds import distance_world, network_world
 
 SPLIT = "leave-lead-out"
+#: A response is over by then, s.
+RESPONSE_S = 1.0
+LINE_HZ = 50.0
+#: Waveforms are kept up to here, s.
+WAVES_S = 0.31
+UV = 1e6
 #: Seeds that no test uses.
 FIRST_SEED = 10_000
 
@@ -110,19 +120,24 @@ def permutation(repeats: int) -> None:
         print(f"| {noise} | {np.mean(np.array(hits) <= 0.05):.3f} |")
 
 
-def virtual(patients: int) -> None:
+def virtual(patients: int, first_seed: int) -> None:
     """Patients with signals. EC is the true response between regions: no fit can have a better one."""
     recorded = []
     for k in range(patients):
         with tempfile.TemporaryDirectory() as folder:
-            recorded.append(virtual_patient(Path(folder), FIRST_SEED + k))
-    names = [name for name in PREDICTORS if name not in ("ec-multistep", "impulse-response", "group-prior")]
-    table = score_table(recorded, predict_all(recorded, names, ["leave-site-out", "leave-patient-out"]))
+            start = time.process_time()
+            recorded.append(virtual_patient(Path(folder), first_seed + k))
+            print(
+                f"{first_seed + k}: {time.process_time() - start:.0f} s of the processor", file=sys.stderr, flush=True
+            )
+    names = [name for name in PREDICTORS if name not in ("ec-multistep", "group-prior")]
+    predictions = predict_all(recorded, names, ["leave-site-out", "leave-lead-out", "leave-patient-out"])
+    table = score_table(recorded, predictions)
     measures = ["spearman", "partial_spearman", "specific_spearman", "auroc", "brier"]
     print("| model | split | " + " | ".join(measures) + " | of ceiling | over distance | over combination | n sites |")
     print("|---" * (len(measures) + 6) + "|")
-    for (model, split), rows in table.groupby(["model", "split"], sort=False):
-        by = rows.set_index("metric")
+    groups = [(*names, rows.set_index("metric")) for names, rows in table.groupby(["model", "split"], sort=False)]
+    for model, split, by in groups:
         rho = by.loc["spearman"]
         gains = [
             "n/a"
@@ -133,6 +148,36 @@ def virtual(patients: int) -> None:
         values = ["n/a" if np.isnan(by.value[one]) else f"{by.value[one]:.2f}" for one in measures]
         share = "n/a" if np.isnan(rho.of_ceiling) else f"{rho.of_ceiling:.2f}"
         print(f"| {model} | {split} | " + " | ".join([*values, share, *gains]) + f" | {rho.n_sites:.0f} |")
+    print()
+    print(
+        "| model | split | explained variance | of ceiling | waveform r | latency error: mean, median (ms) | n sites |"
+    )
+    print("|---" * 7 + "|")
+    for model, split, by in groups:
+        wave, latency = by.loc["waveform_explained_variance"], by.loc["latency_error_s"]
+        if np.isnan(wave.value) and np.isnan(latency.value):
+            continue
+        explained = "n/a | n/a" if np.isnan(wave.value) else f"{interval(wave)} | {wave.of_ceiling:.2f}"
+        r = by.value["waveform_correlation"]
+        median = 1e3 * np.nanmedian(latency_errors(recorded, predictions[model][split].latency_s))
+        print(
+            f"| {model} | {split} | {explained} | {'n/a' if np.isnan(r) else f'{r:.2f}'} "
+            f"| {1e3 * latency.value:.1f}, {median:.1f} | {latency.n_sites:.0f} |"
+        )
+
+
+def interval(row: pd.Series) -> str:
+    return f"{row.value:.2f} [{row.lower:.2f}, {row.upper:.2f}]"
+
+
+def latency_errors(recorded: list[Recorded], predicted: Sequence[np.ndarray] | None) -> np.ndarray:
+    """Of every response beyond the exclusion radius, s."""
+    if predicted is None:
+        return np.full(1, np.nan)
+    pairs = [one.beyond(matrices.EXCLUSION_MM) & (one.responder == 1) for one in recorded]
+    return np.concatenate(
+        [np.abs(one.latency_s - p)[used] for one, p, used in zip(recorded, predicted, pairs, strict=True)]
+    )
 
 
 def virtual_patient(root: Path, seed: int) -> Recorded:
@@ -147,16 +192,17 @@ def virtual_patient(root: Path, seed: int) -> Recorded:
 
     null = PseudoOnsetNull.from_recording(read, pseudo_onsets(pulses.samples, hz, n_samples), hz, seed=seed)
     sites = plan_sites(pulses, hz, n_samples)
-    found: dict[str, list[np.ndarray]] = {name: [] for name in ("p", "z", "whole", "odd", "even")}
+    found: dict[str, list[np.ndarray]] = {name: [] for name in ("p", "z", "latency")}
     for _, trials, _ in iter_sites(read, sites, pulses, hz, bad_channels=bad):
         tested = null.test(trials)
-        parts = dict(zip(("whole", "odd", "even"), (trials, *halves(trials)), strict=True))
-        for name, value in {
-            "p": tested.p,
-            "z": tested.z,
-            **{k: measure(v, ["rms"])["rms_uv"] for k, v in parts.items()},
-        }.items():
-            found[name].append(value)
+        latency = measure(trials, ["peaks"])["n1_latency_ms"] / 1e3
+        values = {"p": tested.p, "z": tested.z, "latency": latency}
+        inside = (trials.times_s >= 0) & (trials.times_s <= WAVES_S)
+        times_s = trials.times_s[inside]
+        for name, part in zip(("whole", "odd", "even"), (trials, *halves(trials)), strict=True):
+            values |= {name: measure(part, ["rms"])["rms_uv"], f"waves_{name}": UV * part.average[:, inside]}
+        for name, value in values.items():
+            found.setdefault(name, []).append(value)
     values = {name: np.array(one) for name, one in found.items()}
     truth = root / "sourcedata/truth/sub-01/ieeg"
     shares = pd.read_csv(truth / "sub-01_desc-shares_matrix.tsv", sep="\t", index_col=0, na_values="n/a").loc[names]
@@ -167,23 +213,47 @@ def virtual_patient(root: Path, seed: int) -> Recorded:
         na_values="n/a",
     ).to_numpy(float)
     parcels = template_parcels(24)
-    weights = group_connectome(parcels.centroids_mm, parcels.homotopic, stream(seed, "group")).weights
+    group = group_connectome(parcels.centroids_mm, parcels.homotopic, stream(seed, "group"))
+    weights = group.weights
     fc = np.corrcoef(np.load(truth / "sub-01_task-rest_desc-regions_timeseries.npz")["activity"].astype(float).T)
     contacts = np.array([site.contacts for site in sites])
     of_contacts = np.nan_to_num(shares.to_numpy(float))
     leads = np.array([name.rstrip("0123456789") for name in names])
+    channels = np.repeat(np.arange(len(names))[:, None], 2, axis=1)
+    model = resting_model(
+        free_of_stimulation(root, raw, pulses.samples, bad), hz, names, channels, len(names), line_hz=LINE_HZ
+    )
     layout = Layout(
         str(seed),
         positions,
         leads,
         contacts,
-        np.repeat(np.arange(len(names))[:, None], 2, axis=1),
+        channels,
         site_shares=of_contacts[contacts].mean(axis=1),
         channel_shares=of_contacts,
-        matrices={"sc": 0.5 * (weights + weights.T), "fc": fc, "ec": between},
+        matrices={"sc": 0.5 * (weights + weights.T), "fc": fc, "ec": between, "sc_length": group.lengths_mm},
+        impulses=model.impulses,
+        impulse_times_s=model.impulse_times_s,
     )
     responder, _ = responders(matrices.excluded(values["p"], layout.distances), values["z"])
-    return Recorded(layout, values["whole"], responder, values["odd"], values["even"])
+    whole, odd, even = (values[f"waves_{name}"] for name in ("whole", "odd", "even"))
+    return Recorded(
+        layout, values["whole"], responder, values["odd"], values["even"], values["latency"], whole, odd, even, times_s
+    )
+
+
+def free_of_stimulation(root: Path, raw: Any, samples: np.ndarray, bad: np.ndarray) -> list[np.ndarray]:
+    """Rest, and what lies between the responses; microvolts, NaN elsewhere and in bad channels."""
+    import mne
+
+    rest = mne.io.read_raw_brainvision(root / "sub-01/ieeg/sub-01_task-rest_ieeg.vhdr", preload=True, verbose="error")
+    runs = [UV * one.get_data().T for one in (rest, raw)]
+    hz = float(rest.info["sfreq"])
+    for sample in samples:
+        runs[1][sample - round(0.02 * hz) : sample + round(RESPONSE_S * hz)] = np.nan
+    for run in runs:
+        run[:, bad] = np.nan
+    return runs
 
 
 def main() -> None:
@@ -192,13 +262,14 @@ def main() -> None:
     parser.add_argument("--patients", type=int)
     parser.add_argument("--sites", type=int, default=50)
     parser.add_argument("--repeats", type=int)
+    parser.add_argument("--seed", type=int, default=FIRST_SEED, help="first seed of `virtual`")
     given = parser.parse_args()
     if given.what == "speed":
         speed(given.patients or 1, given.sites)
     elif given.what == "ceiling":
         ceiling(given.repeats or 20)
     elif given.what == "virtual":
-        virtual(given.patients or 3)
+        virtual(given.patients or 3, given.seed)
     elif given.what == "claims":
         claims(given.repeats or 200)
     else:
