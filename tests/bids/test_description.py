@@ -9,7 +9,7 @@ from bids_ai.bids.names import PATTERNS
 
 OUTSIDE_BIDS = (
     *("tractography", "dwimap", "dwiref", "xfm", "boldref", "timeseries", "relmat", "surrogate", "stats"),
-    *("stimsites", "features", "ave"),
+    *("stimsites", "features", "ave", "ccep", "scores"),
 )
 
 
