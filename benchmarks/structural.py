@@ -31,7 +31,8 @@ from bids_ai.connectome.reconstruct import reconstruct
 from bids_ai.connectome.streamline_weights import fit_weights
 from bids_ai.connectome.streamlines import Streamlines
 from bids_ai.connectome.structural import structural_connectome
-from bids_ai.connectome.tractography import FibreField, TrackingSettings, track
+from bids_ai.connectome.tracking import track
+from bids_ai.connectome.tractography import FibreField, TrackingSettings
 from bids_ai.preprocess.gradients import CANDIDATES, Reorientation, check_orientation, reorient
 
 

@@ -23,7 +23,8 @@ from bids_ai.connectome.harmonics import basis, n_coefficients, orders
 from bids_ai.connectome.streamline_weights import fit_weights
 from bids_ai.connectome.streamlines import Streamlines
 from bids_ai.connectome.structural import structural_connectome
-from bids_ai.connectome.tractography import FibreField, TrackingSettings, track
+from bids_ai.connectome.tracking import track
+from bids_ai.connectome.tractography import FibreField, TrackingSettings
 
 #: Order of the true orientations, and their width (standard deviation, deg), so that they are nowhere negative.
 _ORDER, _WIDTH_DEG = 8, 10.0

@@ -90,7 +90,7 @@ def _with_usable_partner(entry: Diffusion) -> Diffusion:
 
 def program_faults(config: Config) -> list[str]:
     """Programs that the settings ask for and that are not there."""
-    from bids_ai.connectome.tractography import choose_engine
+    from bids_ai.connectome.tracking import choose_engine
 
     faults = []
     for name, engine in (

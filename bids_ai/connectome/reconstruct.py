@@ -23,7 +23,8 @@ from bids_ai.connectome.structural import (
     split_reliability,
     structural_connectome,
 )
-from bids_ai.connectome.tractography import FibreField, Tracking, TrackingSettings, track
+from bids_ai.connectome.tracking import track
+from bids_ai.connectome.tractography import FibreField, Tracking, TrackingSettings
 from bids_ai.errors import InputError
 
 #: White matter below which a voxel's fibres do not count in the weights.

@@ -113,7 +113,8 @@ def _draw_regions(
     effective: np.ndarray | None,
 ) -> None:
     from bids_ai.ccep.matrices import pair_matrices
-    from bids_ai.report.figures.prediction_regions import Panel, plot_prediction_matrices, plot_region_map
+    from bids_ai.report.figures.brain_maps import plot_region_maps
+    from bids_ai.report.figures.prediction_regions import Panel, plot_prediction_matrices
 
     expected = region_probability(recorded, places, predicted)
     if expected is None or recorded.responder is None:
@@ -132,11 +133,14 @@ def _draw_regions(
         region = _region(context, key, nodes, found.tested.sum(axis=axis))
         if region is None:
             continue
-        rows = [matrix[region] if axis else matrix[:, region] for matrix in (found.probability, expected)]
-        name = str(nodes["name"].iloc[region])
+        both = {"Recorded": found.probability, "Predicted": expected}
+        maps = {what: matrix[region] if axis else matrix[:, region] for what, matrix in both.items()}
+        title = f"{words} {nodes['name'].iloc[region]}"
         path = context.names.figure(f"prediction_{key}_figure", **holes)
         try:
-            plot_region_map(rows[0], rows[1], nodes, region, path, title=f"{words} {name}")
+            plot_region_maps(
+                maps, nodes, region, path, title=title, label="Probability of a response", limits=(0.0, 1.0)
+            )
         except InputError:  # a table without coordinates
             return
 

@@ -13,7 +13,7 @@ from bids_ai.bids.index import Recording
 from bids_ai.bids.tables import read_table, write_table
 from bids_ai.errors import InputError
 from bids_ai.stages.context import Context
-from bids_ai.stages.ephys_timeseries import publish
+from bids_ai.stages.ephys_series import publish_series
 from bids_ai.stages.inputs import atlas_in_template, read_nodes
 from bids_ai.stages.signals import open_signal
 
@@ -54,7 +54,7 @@ def write_sources(context: Context, entry: Recording, atlas: str) -> None:
         "HeadModel": made.quality,
         "RegionsWithoutData": [str(name) for name, gone in zip(nodes["name"], lost, strict=True) if gone],
     }
-    publish(context, entry, atlas, made.series, made.sampling_hz, meta)
+    publish_series(context, entry, atlas, made.series, made.sampling_hz, meta)
 
 
 def _check_length(entry: Recording, clean: Any) -> None:

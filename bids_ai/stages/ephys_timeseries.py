@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import numpy as np
 import pandas as pd
 
 from bids_ai.bids.index import Recording
-from bids_ai.bids.tables import write_table, write_timeseries
+from bids_ai.bids.tables import write_table
 from bids_ai.errors import InputError
 from bids_ai.stages.contact_places import Channels, regions_of
 from bids_ai.stages.context import Context
+from bids_ai.stages.ephys_series import publish_series
 from bids_ai.stages.ieeg_rest import resting_signal
 from bids_ai.stages.inputs import read_nodes
-from bids_ai.stages.sidecars import atlas_identity, sources, versions
 
 if TYPE_CHECKING:
     from bids_ai.parcellation.contact_series import ContactSeries
@@ -51,24 +50,7 @@ def _contacts(context: Context, entry: Recording, atlas: str) -> None:
         "SecondsUsed": float(used.sum() / sampling_hz),
         "RegionsWithoutData": [str(name) for name, n in zip(nodes["name"], made.n_channels, strict=True) if not n],
     }
-    publish(context, entry, atlas, made.series, sampling_hz, meta)
-
-
-def publish(
-    context: Context, entry: Recording, atlas: str, series: np.ndarray, sampling_hz: float, meta: dict[str, Any]
-) -> None:
-    """Write region series (n_times, n_regions) with their sidecar."""
-    path = context.names.path(entry.modality, **{entry.modality: entry.item})
-    common = {
-        "SamplingFrequency": sampling_hz,
-        "StartTime": 0.0,
-        "NumberOfFramesCensored": int((~np.isfinite(series).any(axis=1)).sum()),
-        "Sources": sources(context, path, entry.events),
-        "PackageVersions": versions("mne", "numpy", "scipy"),
-    }
-    names = [str(name) for name in read_nodes(context, atlas)["name"]]
-    target = context.names.timeseries(entry.series, atlas)
-    write_timeseries(target, series, names, common | meta | atlas_identity(context, atlas))
+    publish_series(context, entry, atlas, made.series, sampling_hz, meta)
 
 
 def _coverage(nodes: pd.DataFrame, made: ContactSeries) -> pd.DataFrame:

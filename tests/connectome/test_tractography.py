@@ -12,15 +12,14 @@ from bids_ai.connectome.fixels import find_fixels
 from bids_ai.connectome.streamline_weights import fit_weights, lengths_in_fixels
 from bids_ai.connectome.streamlines import Streamlines, to_voxels
 from bids_ai.connectome.structural import structural_connectome
+from bids_ai.connectome.tracking import choose_engine, track
 from bids_ai.connectome.tracking_mrtrix3 import Mrtrix3Engine, to_mrtrix
 from bids_ai.connectome.tractography import (
     FibreField,
     Tracking,
     TrackingSettings,
-    choose_engine,
     interface_seeds,
     judge,
-    track,
 )
 from bids_ai.errors import InputError, UsageError
 from tests.connectome.tractography_phantom import EDGE_MM, LABELS, SIZE, Cross, cross

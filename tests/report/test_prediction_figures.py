@@ -10,8 +10,9 @@ import pandas as pd
 import pytest
 
 from bids_ai.errors import InputError
+from bids_ai.report.figures.brain_maps import plot_region_maps
 from bids_ai.report.figures.prediction import plot_scores, plot_sites, plot_waveforms
-from bids_ai.report.figures.prediction_regions import Panel, plot_prediction_matrices, plot_region_map
+from bids_ai.report.figures.prediction_regions import Panel, plot_prediction_matrices
 
 RNG = np.random.default_rng(3)
 
@@ -82,7 +83,10 @@ def test_matrices_leave_out_what_was_not_tested(tmp_path: Path):
 def test_a_map_needs_coordinates(tmp_path: Path):
     table, values = nodes(6), RNG.uniform(size=6)
     values[2] = np.nan
-    text = words(plot_region_map(values, values, table, 1, tmp_path / "a.svg", title="Responses to R1"))
+    maps, options = {"Recorded": values, "Predicted": values}, {"title": "Responses to R1", "label": "x"}
+    text = words(plot_region_maps(maps, table, 1, tmp_path / "a.svg", limits=(0.0, 1.0), **options))
     assert {"Recorded", "Predicted"} <= set(text.split())
     with pytest.raises(InputError, match="coordinates"):
-        plot_region_map(values, values, table.assign(x=np.nan), 1, tmp_path / "b.svg", title="x")
+        plot_region_maps(maps, table.assign(x=np.nan), 1, tmp_path / "b.svg", **options)
+    with pytest.raises(InputError, match="node table"):
+        plot_region_maps({"Recorded": values[1:]}, table, 1, tmp_path / "b.svg", **options)

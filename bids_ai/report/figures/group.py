@@ -9,14 +9,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from bids_ai.errors import InputError
-from bids_ai.report.figures.connectome import VIEWS, View, draw_view
-from bids_ai.report.figures.matrices import SCALE_PERCENTILE
+from bids_ai.report.figures.brain_maps import plot_region_maps
 from bids_ai.report.figures.mosaic import Array
 from bids_ai.report.figures.nodes import check_nodes
 from bids_ai.report.figures.theme import (
     BLUE,
-    DIVERGING,
     INK,
     MISSING,
     MUTED,
@@ -32,7 +29,6 @@ from bids_ai.report.figures.theme import (
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
-    from matplotlib.collections import PathCollection
 
 #: Area of the disc of a region on a map, points squared.
 DISC = 46.0
@@ -78,7 +74,6 @@ class Retest(NamedTuple):
     chance: float
 
 
-@styled
 def plot_seed_maps(
     matrix: ArrayLike, nodes: pd.DataFrame, region: int, out: Path | str, *, title: str, label: str
 ) -> Path:
@@ -105,72 +100,8 @@ def plot_seed_maps(
     values = np.array(matrix, float)
     check_nodes(nodes, len(values), title)
     np.fill_diagonal(values, np.nan)
-    places = nodes[["x", "y", "z"]].to_numpy(float)
-    placed = np.isfinite(places).all(axis=1)
-    if not placed.any():
-        raise InputError(f"{title}: no node of the table has coordinates, so there is nothing to draw in a brain.")
     maps = {"Output: the region is pushed": values[region], "Input: others are pushed": values[:, region]}
-    known = np.abs(np.concatenate(list(maps.values())))
-    known = known[np.isfinite(known)]
-    limit = float(np.percentile(known, SCALE_PERCENTILE)) if known.size else 1.0
-    figure = new_figure(width=13.0, height=6.4)
-    figure.suptitle(title, x=0.01, ha="left", fontsize=12, fontweight="bold")
-    drawn: Any = None
-    grid = figure.subplots(2, len(VIEWS), squeeze=False)
-    for row, (words, shown) in zip(grid, maps.items(), strict=True):
-        for axes, view in zip(row, VIEWS, strict=True):
-            draw_view(axes, view)
-            drawn = _draw_map(axes, view, places, shown, placed & _of_side(nodes, places, view), region, limit or 1.0)
-        row[0].text(
-            -0.14,
-            0.5,
-            words.replace(": ", ":\n"),
-            transform=row[0].transAxes,
-            rotation=90,
-            ha="center",
-            va="center",
-            weight="bold",
-        )
-    bar = figure.colorbar(drawn, ax=grid, shrink=0.62, aspect=26, pad=0.01, extend="both")
-    bar.set_label(label)
-    bar.outline.set_visible(False)
-    return save_figure(figure, out, tight=True)
-
-
-def _of_side(nodes: pd.DataFrame, places: Array, view: View) -> Array:
-    """Regions that a view shows; those without a side are shown in both hemispheres."""
-    if not view.side:
-        return np.ones(len(places), bool)
-    other = {"L": "R", "R": "L"}[view.side]
-    if "hemisphere" in nodes and nodes["hemisphere"].isin(["L", "R"]).any():
-        return np.asarray(nodes["hemisphere"] != other, dtype=bool)
-    return np.asarray(places[:, 0] <= 0 if view.side == "L" else places[:, 0] >= 0)
-
-
-def _draw_map(
-    axes: Axes, view: View, places: Array, values: Array, shown: Array, region: int, limit: float
-) -> PathCollection:
-    flat = places[:, [view.right, view.up]]
-    known = shown & np.isfinite(values)
-    axes.plot(*flat[shown & ~known].T, "o", color="#aab2bb", ms=2.5, zorder=2)
-    order = np.flatnonzero(known)[np.argsort(np.abs(values[known]), kind="stable")]  # the strongest on top
-    found = axes.scatter(
-        flat[order, 0],
-        flat[order, 1],
-        c=values[order],
-        s=DISC * np.clip(np.abs(values[order]) / limit, 0.15, 1.0),
-        cmap=DIVERGING,
-        vmin=-limit,
-        vmax=limit,
-        edgecolors=MUTED,
-        linewidths=0.4,
-        zorder=3,
-    )
-    if shown[region]:
-        axes.scatter(
-            flat[region, 0], flat[region, 1], s=2.6 * DISC, facecolors="none", edgecolors=INK, linewidths=1.8, zorder=4
-        )
-    return found
+    return plot_region_maps(maps, nodes, region, out, title=title, label=label)
 
 
 @styled
