@@ -60,16 +60,21 @@ class EvokedKernel(Predictor):
         self.delay_s_per_mm_, self.shape_ = _shape(seen)
         self.polarity_ = {}
         top = bottom = 0.0
-        offsets = []
+        offsets, known = [], []
         for one, own in zip(training, seen, strict=True):
             polarity = channel_polarity(
                 Responses(own.layout, own.used, _shifted(own.waves, self._delays(own.layout))), self.shape_
             )
             self.polarity_[own.layout.patient] = polarity
-            left = log_amplitude(one, EXCLUSION_MM) - self.ridge_.predict(own.layout, self._columns)
+            values = log_amplitude(one, EXCLUSION_MM)
+            known.append(values[np.isfinite(values)])
+            left = values - self.ridge_.predict(own.layout, self._columns)
             offsets.append(left[np.isfinite(left)])
         # The offset of a site that was not seen is that of the others, in the middle.
         self.offset_ = float(np.median(np.concatenate(offsets)))
+        # A ridge on logarithms that goes beyond what it has seen makes waves of any size.
+        every = np.concatenate(known)
+        self.range_ = float(every.min()), float(every.max())
         for own in seen:
             unit = np.where(own.used[..., None], np.nan_to_num(self._waves(own.layout, 1.0)), 0.0)[..., COUNTS]
             weight = np.divide(
@@ -105,7 +110,7 @@ class EvokedKernel(Predictor):
         polarity = self.polarity_.get(layout.patient)
         if polarity is None:
             return np.full((*layout.shape, len(GRID_S)), np.nan)
-        size = scale * polarity * np.exp(self.offset_ + self.predict(layout))
+        size = scale * polarity * np.exp(np.clip(self.offset_ + self.predict(layout), *self.range_))
         times = GRID_S - np.nan_to_num(self._delays(layout))[..., None]
         return np.asarray(size[..., None] * np.interp(times, GRID_S, self.shape_))
 
