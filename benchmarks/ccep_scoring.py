@@ -234,6 +234,7 @@ def virtual_patient(root: Path, seed: int) -> Recorded:
         matrices={"sc": 0.5 * (weights + weights.T), "fc": fc, "ec": between, "sc_length": group.lengths_mm},
         impulses=model.impulses,
         impulse_times_s=model.impulse_times_s,
+        channel_rest_sd=model.channel_sd,
     )
     responder, _ = responders(matrices.excluded(values["p"], layout.distances), values["z"])
     whole, odd, even = (values[f"waves_{name}"] for name in ("whole", "odd", "even"))

@@ -89,7 +89,7 @@ def test_nothing_to_learn_from_is_refused_or_not_needed(name: str, recorded: Rec
     empty = replace(
         recorded, amplitude=np.full(recorded.layout.shape, np.nan), responder=np.full(recorded.layout.shape, np.nan)
     )
-    if name in (*MATRICES, *EFFECTIVE, "ec-ieeg"):
+    if name in (*MATRICES, *EFFECTIVE, "ec-ieeg", "rest-amplitude"):
         get_predictor(name).fit([empty])
     else:
         with pytest.raises(InputError):
@@ -110,7 +110,7 @@ def test_model_of_rest_that_is_not_there_is_named(name: str, recorded: Recorded)
         get_predictor(name).fit([replace(recorded, layout=layout)])
 
 
-@pytest.mark.parametrize("name", [*MATRICES, *EFFECTIVE, "ec-ieeg", "distance+sc+fc+ec"])
+@pytest.mark.parametrize("name", [*MATRICES, *EFFECTIVE, "ec-ieeg", "rest-amplitude", "distance+sc+fc+ec"])
 def test_matrices_give_no_latency(name: str, recorded: Recorded) -> None:
     with pytest.raises(InputError, match="gives no latency"):
         get_predictor(name).fit([recorded]).predict_latency(recorded.layout)

@@ -68,6 +68,9 @@ def test_lost_channel_is_left_out_and_the_others_stay(found: RestingModel) -> No
     runs[0][:, 1] = np.nan
     less = resting_model(runs, HZ, NAMES, CONTACTS, 5)
     assert np.isnan(less.impulses[1]).all()
+    # 20 / sqrt(1 - keep^2) by construction, less what the high-pass takes.
+    assert_allclose(less.channel_sd[[0, 3]], 20 / np.sqrt(1 - np.exp(-2 / (0.04 * HZ))), rtol=0.25)
+    assert np.isnan(less.channel_sd[1])
     assert np.isnan(less.impulses[:, 1]).all()
     assert np.isfinite(less.impulses[0, 2]).all()
     assert list(less.description["ChannelsLeftOut"]) == ["A2"]

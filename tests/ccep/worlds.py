@@ -71,6 +71,7 @@ def layout_of(
         matrices=matrices,
         impulses=_impulses(positions, rng),
         impulse_times_s=STEP_S * np.arange(1, 81),
+        channel_rest_sd=1.0 + 0.1 * (np.arange(len(channels)) % 7),
     )
 
 

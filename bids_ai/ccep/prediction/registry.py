@@ -24,6 +24,7 @@ PREDICTORS = {
     "ec-multistep": ("effective_multistep", "effective_multistep"),
     "ec-transposed": ("effective_transposed", "effective_transposed"),
     "ec-symmetrised": ("effective_symmetrised", "effective_symmetrised"),
+    "rest-amplitude": ("rest_amplitude", "RestAmplitude"),
     "ec-ieeg": ("effective_ieeg", "EffectiveIeeg"),
     "impulse-response": ("impulse_response", "ImpulseResponse"),
     "impulse-refined": ("impulse_refined", "ImpulseRefined"),

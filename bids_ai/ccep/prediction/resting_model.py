@@ -55,6 +55,8 @@ class RestingModel:
         Seconds after the push; the first is one step.
     ec : array, shape (n_channels, n_channels)
         Effective connectivity: signed mean response over `EC_S`, SD per SD; row = source, diagonal NaN.
+    channel_sd : array, shape (n_channels,)
+        SD of the filtered signal, for `Layout.channel_rest_sd`; NaN for channels that are not in the model.
     description : dict
         JSON-able: data used, filter, model, held-out scores, verdict of the gate and its reasons, warnings.
     fitted : FittedSurrogate
@@ -63,6 +65,7 @@ class RestingModel:
     impulses: Array
     impulse_times_s: Array
     ec: Array
+    channel_sd: Array
     description: dict[str, Any]
     fitted: FittedSurrogate
 
@@ -141,6 +144,8 @@ def resting_model(
     if isinstance(fitted, FailedFit):
         raise InputError(f"{name}: there is no model of resting iEEG: {fitted.reason}")
     n_steps = horizon_steps(horizon_s, fitted.tr)
+    sd = np.full(len(channel_names), np.nan)
+    sd[fitted.kept] = np.sqrt((fitted.scaler.sd**2).mean(axis=0))
     response = fitted.signal_units(impulse_response(fitted, horizon_steps=n_steps, diagonal=True, device=device))
     description = {
         "Seconds": seconds,
@@ -154,6 +159,7 @@ def resting_model(
         impulses=contact_impulses(response, channel_contacts, n_contacts),
         impulse_times_s=fitted.tr * np.arange(1, n_steps + 1),
         ec=push(fitted, horizon_steps=horizon_steps(EC_S, fitted.tr), device=device),
+        channel_sd=sd,
         description=description,
         fitted=fitted,
     )

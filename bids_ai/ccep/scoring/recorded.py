@@ -48,6 +48,8 @@ class Layout:
         (`prediction.impulse_response.contact_impulses`); NaN where the model has no such contact.
     impulse_times_s : array, shape (n_steps,), optional
         Two or more, ascending.
+    channel_rest_sd : array, shape (n_channels,), optional
+        SD of the channel without stimulation (`prediction.resting_model`); NaN where unknown.
 
     Raises
     ------
@@ -70,6 +72,7 @@ class Layout:
     pairs: Mapping[str, Array] = field(default_factory=dict)
     impulses: Array | None = None
     impulse_times_s: Array | None = None
+    channel_rest_sd: Array | None = None
     _kept: dict[str, Array] = field(default_factory=dict, init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -83,6 +86,7 @@ class Layout:
             "contact_hemispheres": (n_contacts,),
             "contact_tissues": (n_contacts,),
             "current_a": (n_sites,),
+            "channel_rest_sd": (n_channels,),
         }
         if self.impulses is not None:
             if (
