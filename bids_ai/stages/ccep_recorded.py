@@ -11,7 +11,7 @@ from bids_ai.bids.index import Recording
 from bids_ai.bids.tables import read_table
 from bids_ai.stages.ccep_connectivity import Connectivity
 from bids_ai.stages.ccep_responses import Places, Responses
-from bids_ai.stages.contact_model import channel_contacts, read_impulses
+from bids_ai.stages.contact_model import channel_contacts, read_pushed
 from bids_ai.stages.contact_places import Channels
 from bids_ai.stages.context import Context
 from bids_ai.stages.evoked import HALVES, read_evoked
@@ -69,7 +69,7 @@ def _layout(
     channels, contacts = responses.channels, responses.contacts
     positions = np.array([channels.middle([name]) for name in contacts]).reshape(-1, 3)
     number = {name: position for position, name in enumerate(contacts)}
-    impulses = read_impulses(context, entry.item)
+    pushed = read_pushed(context, entry.item)
     sites = read_table(context.names.path("ccep_sites", ieeg=entry.item)).set_index("site")
     known = places.site_shares.any() and places.channel_shares.any()
     return Layout(
@@ -85,8 +85,9 @@ def _layout(
         site_shares=places.site_shares if known else None,
         channel_shares=places.channel_shares if known else None,
         matrices=connectivity.matrices if known else {},
-        impulses=impulses[0] if impulses else None,
-        impulse_times_s=impulses[1] if impulses else None,
+        impulses=pushed.impulses if pushed else None,
+        impulse_times_s=pushed.times_s if pushed else None,
+        channel_rest_sd=pushed.channel_sd if pushed else None,
     )
 
 

@@ -6,7 +6,7 @@ One that cannot be made is written down with its reason: predictions that need i
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -82,10 +82,27 @@ def resting_sources(context: Context, entry: Recording) -> list[Recording]:
     ]
 
 
-def read_impulses(context: Context, ieeg: str) -> tuple[np.ndarray, np.ndarray] | None:
-    """Responses (n_contacts, n_channels, n_steps) to a push of each contact and their times, or None."""
+class Pushed(NamedTuple):
+    """What a model of rest gives to predictions.
+
+    Attributes
+    ----------
+    impulses : array, shape (n_contacts, n_channels, n_steps)
+        Response of every channel to a push of each contact.
+    times_s : array, shape (n_steps,)
+    channel_sd : array, shape (n_channels,)
+        At rest.
+    """
+
+    impulses: np.ndarray
+    times_s: np.ndarray
+    channel_sd: np.ndarray
+
+
+def read_pushed(context: Context, ieeg: str) -> Pushed | None:
+    """Responses of the model to pushes; None where there is no model."""
     with np.load(context.impulses(ieeg)) as kept:
-        return (kept["impulses"], kept["times_s"]) if "impulses" in kept else None
+        return Pushed(**{name: kept[name] for name in Pushed._fields}) if kept.files else None
 
 
 def contact_model_reason(context: Context, ieeg: str) -> str:
@@ -117,7 +134,9 @@ def _runs(context: Context, used: list[Recording], channels: Channels) -> tuple[
 
 
 def _write_impulses(context: Context, ieeg: str, found: RestingModel | None) -> None:
-    arrays = {} if found is None else {"impulses": found.impulses, "times_s": found.impulse_times_s}
+    arrays: dict[str, np.ndarray] = {}
+    if found is not None:
+        arrays = Pushed(found.impulses, found.impulse_times_s, found.channel_sd)._asdict()
     path = context.impulses(ieeg)
     path.parent.mkdir(parents=True, exist_ok=True)
     with atomic(path) as temporary, temporary.open("wb") as file:

@@ -17,6 +17,7 @@ _OF = {
     "prevalence": BASELINE,
     "distance": BASELINE,
     "distance-covariates": BASELINE,
+    "rest-amplitude": BASELINE,
     "group-prior": BASELINE,
     "sc": STRUCTURE,
     "communicability": STRUCTURE,
