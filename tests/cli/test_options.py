@@ -169,6 +169,6 @@ def test_stages_are_words_that_exist(run_cli, tmp_path):
         answer = run_cli("run", tmp_path, tmp_path / "out", "participant", option, "anatomy")
         assert answer.code == 2
         assert (
-            "Unknown stage: anatomy. Stages are: anat, dwi, sc, func, eeg, ieeg, ccep, timeseries, fc, surrogate, ec."
+            "Unknown stage: anatomy. Stages are: anat, dwi, sc, func, eeg, ieeg, ccep, timeseries, fc, surrogate, ec, prediction."
             in answer.err
         )
