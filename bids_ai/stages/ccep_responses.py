@@ -93,7 +93,8 @@ def places_of(context: Context, entry: Recording, atlas: str, responses: Respons
     contacts = [channels.middle([name]) for name in responses.contacts]
     points = np.concatenate([np.reshape(part, (-1, 3)) for part in (middles, channels.positions_mm, contacts)])
     names = [*responses.sites, *channels.names, *responses.contacts]
-    regions, tissue, method = regions_of(context, entry, atlas, names, points, channels)
+    members = [*responses.ends, *channels.members, *([name] for name in responses.contacts)]
+    regions, tissue, method = regions_of(context, entry, atlas, names, points, channels, members)
     nothing = np.zeros((len(names), len(read_nodes(context, atlas))))
     shares = regions.weights if regions.level == "region" else nothing
     return Places(

@@ -22,6 +22,7 @@ from bids_ai.config import read_yaml
 from bids_ai.errors import InputError
 from bids_ai.preprocess.bold_geometry import write_itk_affine
 from bids_ai.stages import atlas
+from bids_ai.stages.ccep_responses import Responses, places_of
 from bids_ai.stages.contact_files import read_contact_transform
 from bids_ai.stages.contact_places import Channels, regions_of
 from bids_ai.stages.context import Context
@@ -108,6 +109,19 @@ def test_labels_that_name_regions_of_the_atlas_are_used_where_coordinates_cannot
     assert "desikan_label_text" in how
     entry = context_of(answer).index.recording(ITEM)
     assert (entry.named_in, entry.located) == ((ATLAS,), False)
+
+
+def test_a_stimulated_pair_has_the_regions_of_its_contacts(index):
+    """The pair A6 and B6 is no channel, and has no place of its own in labels."""
+    answer = index()
+    placed(answer)
+    context = context_of(answer)
+    entry = context.index.recording(ITEM)
+    table = pd.DataFrame({"site": ["A6-B6"], "contact_1": ["A6"], "contact_2": ["B6"]})
+    places = places_of(context, entry, ATLAS, Responses(table, Channels.read(context, entry)))
+    np.testing.assert_allclose(places.site_shares, [[0.5, 0.5]])
+    np.testing.assert_allclose(places.channel_shares[:, 0], [1] * 5 + [0] * 5)
+    assert places.site_tissues == ["GM"]
 
 
 def test_without_them_no_region_is_planned(index):
