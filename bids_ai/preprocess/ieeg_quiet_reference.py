@@ -10,8 +10,9 @@ from bids_ai.preprocess.ieeg_reference import RESPONSE_S, quiet_channels
 
 #: Fewer surface channels have no mean that is quieter than themselves; resamplings for the choice among them.
 LEAST_AVERAGE, _BOOTSTRAPS = 8, 20
-#: The mean has this share of the surface channels or more, whatever they respond to.
-_LEAST_SHARE = 0.25
+#: The mean has this share of the surface channels and so many or more, whatever they respond to. More would bring
+#: channels that respond into the mean of a strip: their response is then in all others.
+_LEAST_SHARE, _LEAST_MEMBERS = 0.25, 4
 
 
 def quiet_members(
@@ -56,6 +57,6 @@ def quiet_members(
         tried[there] += 1
         chosen[there[quiet_channels(window[:, :, there], n_bootstraps=_BOOTSTRAPS).members]] += 1
     shares = np.where(tried > 0, chosen / np.maximum(tried, 1), -1.0)
-    least = max(LEAST_AVERAGE, round(_LEAST_SHARE * len(surface)))
+    least = max(_LEAST_MEMBERS, round(_LEAST_SHARE * len(surface)))
     members: NDArray[np.intp] = surface[np.argsort(-shares, kind="stable")[: max(least, int((shares == 1).sum()))]]
     return members

@@ -114,6 +114,7 @@ def _response_rows(context: Context, entry: Recording) -> list[SummaryRow]:
             "Stimulated pairs", quality.get("SitesMeasured"), note=f"of {quality.get('Sites')}", key="ccep_sites"
         ),
         SummaryRow("Pulses used", quality.get("PulsesUsed"), note=_dropped(quality)),
+        SummaryRow("Reference of responses", quality.get("Reference")),
         SummaryRow("Pairs of site and channel tested", quality.get("PairsTested")),
         SummaryRow("Pairs too near to the stimulation", quality.get("PairsExcluded")),
         SummaryRow("Responders", None if share is None else 100 * share, "%", 0, rule, key="ccep_share"),
