@@ -176,11 +176,10 @@ def _with_absolute_paths(config: Config) -> Config:
     parcellation.atlases = [
         str(absolute(Path(atlas))) if Path(atlas).expanduser().exists() else atlas for atlas in parcellation.atlases
     ]
-    if parcellation.table:
-        parcellation.table = absolute(parcellation.table)
-    if parcellation.template:
-        parcellation.template = absolute(parcellation.template)
-    for name in ("t1w", "mask", "head", "gm", "wm"):
-        if getattr(template, name):
-            setattr(template, name, absolute(getattr(template, name)))
+    files: list[tuple[Any, str]] = [(parcellation, name) for name in ("table", "template")]
+    files += [(template, name) for name in ("t1w", "mask", "head", "gm", "wm")]
+    files += [(config.structural_connectivity, "group"), (config.prediction, "group_prior")]
+    for section, name in files:
+        if getattr(section, name):
+            setattr(section, name, absolute(getattr(section, name)))
     return config

@@ -91,7 +91,10 @@ def test_files_are_found_from_anywhere(tmp_path, monkeypatch):
     """Jobs run in the work folder, so that a relative path would be looked for there."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "my atlas.nii.gz").touch()
-    (tmp_path / "my.yaml").write_text("anat:\n  template: {t1w: t.nii, mask: ./m.nii, space: MNI152NLin6Asym}\n")
+    (tmp_path / "my.yaml").write_text(
+        "anat:\n  template: {t1w: t.nii, mask: ./m.nii, space: MNI152NLin6Asym}\n"
+        "structural_connectivity: {group: sc.tsv}\nprediction: {group_prior: prior.tsv}\n"
+    )
     config = options.configuration(
         parsed("--atlases", "my atlas.nii.gz", "EqualVolume:20", "--atlas-table", "t.tsv", "--config-file", "my.yaml")
     )
@@ -99,6 +102,8 @@ def test_files_are_found_from_anywhere(tmp_path, monkeypatch):
     assert config.parcellation.table == tmp_path / "t.tsv"
     assert config.anat.template.t1w == tmp_path / "t.nii"
     assert config.anat.template.mask == tmp_path / "m.nii"
+    assert config.structural_connectivity.group == tmp_path / "sc.tsv"
+    assert config.prediction.group_prior == tmp_path / "prior.tsv"
     assert config.anat.template.space == "MNI152NLin6Asym"
 
 
