@@ -8,7 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from bids_ai.bids.files import read_json
 from bids_ai.bids.index import Fit, Recording
+from bids_ai.bids.names import sidecar
 from bids_ai.bids.tables import check_names, read_relmat
 from bids_ai.stages.context import Context
 from bids_ai.stages.surrogate import load_surrogate
@@ -19,10 +21,20 @@ MULTISTEP = 5
 
 @dataclass
 class Connectivity:
-    """Matrices by the name that predictors know them by, and the files they came from."""
+    """Matrices by the name that predictors know them by, and the files they came from.
+
+    Attributes
+    ----------
+    unreliable : list of str
+        Fits of effective connectivity that their own checks call unreliable, each with the reasons.
+    units : str
+        Of effective connectivity.
+    """
 
     matrices: dict[str, np.ndarray] = field(default_factory=dict)
     sources: list[Path] = field(default_factory=list)
+    unreliable: list[str] = field(default_factory=list)
+    units: str = ""
 
     def add(self, key: str, matrices: list[np.ndarray], paths: list[Path]) -> None:
         """Keep the mean of some matrices, if any says anything."""
@@ -98,6 +110,12 @@ def connectivity_of(context: Context, entry: Recording, atlas: str, names: list[
     found.add("fc", [_read(one, names) for one in functional], functional)
     effective = [path("ec", **_holes(context, fit, atlas)) for fit in fits]
     found.add("ec", [_read(one, names) for one in effective], effective)
+    for fit, file in zip(fits, effective, strict=True):
+        meta = read_json(sidecar(file))
+        found.units = found.units or str(meta.get("MeasureUnits", ""))
+        gate = meta.get("Gate", {})
+        if gate.get("Verdict") == "unreliable":
+            found.unreliable.append(f"{fit.name}: {'; '.join(gate.get('Reasons', []))}")
     found.add("ec_multistep", [one for fit in fits if (one := _multistep(context, fit, atlas)) is not None], [])
     prior = context.config.prediction.group_prior
     if prior is not None:

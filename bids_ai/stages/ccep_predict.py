@@ -12,7 +12,7 @@ from bids_ai.bids.index import Recording
 from bids_ai.bids.names import sidecar
 from bids_ai.bids.tables import write_relmat, write_table
 from bids_ai.stages import ccep_prediction_figures as figures
-from bids_ai.stages.ccep_connectivity import connectivity_of
+from bids_ai.stages.ccep_connectivity import Connectivity, connectivity_of
 from bids_ai.stages.ccep_recorded import AMPLITUDE, recorded_of
 from bids_ai.stages.ccep_responses import Places, Responses, places_of
 from bids_ai.stages.contact_model import contact_model_reason
@@ -27,6 +27,12 @@ if TYPE_CHECKING:
 
 #: The split that tables and figures show: no site near the test site, none that shares a contact, no reversed pair.
 PRIMARY = "leave-site-out"
+#: What the question needs, in words.
+_WANTED = {
+    "sc": "structural connectivity (of DWI, or structural_connectivity.group)",
+    "fc": "functional connectivity (of BOLD)",
+    "ec": "effective connectivity (of BOLD)",
+}
 #: Models whose matrices between regions are written; the table of comparison has all of them.
 MATRICES = ("distance", "sc", "fc", "ec", "ec-ieeg", "distance+sc+fc", "distance+sc+fc+ec")
 _UV = 1e6
@@ -58,6 +64,7 @@ def run(context: Context, ieeg: str, atlas: str) -> None:
             context,
             context.names.path("ccep_features", ieeg=ieeg),
             context.names.path("ccep_average", ieeg=ieeg),
+            context.names.path("contact_ec", ieeg=ieeg),
             *connectivity.sources,
         ),
         "RandomSeed": context.config.random_seed,
@@ -69,8 +76,9 @@ def run(context: Context, ieeg: str, atlas: str) -> None:
     _publish_comparison(context, entry, atlas, names, places, responses, recorded, primary, meta)
     shown = scores[(scores["split"] == PRIMARY) & (scores["radius"] == context.config.ccep.exclusion_mm)]
     effective = connectivity.matrices.get("ec")
-    figures.draw(context, entry, atlas, nodes, responses, places, recorded, primary, shown, effective)
-    _publish_scores(context, entry, atlas, scores, predictions, meta)
+    units = connectivity.units
+    figures.draw(context, entry, atlas, nodes, responses, places, recorded, primary, shown, effective, units)
+    _publish_scores(context, entry, atlas, scores, predictions, connectivity, meta)
 
 
 def _scores(context: Context, recorded: Recorded, predictions: dict[str, dict[str, Predicted]]) -> pd.DataFrame:
@@ -98,12 +106,21 @@ def _publish_scores(
     atlas: str,
     scores: pd.DataFrame,
     predictions: dict[str, dict[str, Predicted]],
+    connectivity: Connectivity,
     meta: dict[str, Any],
 ) -> None:
     from bids_ai.ccep.prediction.registry import get_predictor
     from bids_ai.ccep.scoring.verdict import verdict
 
-    found = verdict(scores[scores["radius"] == context.config.ccep.exclusion_mm])
+    lacking = [words for key, words in _WANTED.items() if key not in connectivity.matrices]
+    caution = "The effective connectivity is of a fit that its own checks call unreliable." * bool(
+        connectivity.unreliable
+    )
+    found = verdict(
+        scores[scores["radius"] == context.config.ccep.exclusion_mm],
+        missing=f"there is no {' and no '.join(lacking)}" if lacking else "",
+        caution=caution,
+    )
     models = {model: get_predictor(model) for model in predictions}
     described = {
         model: {
@@ -136,7 +153,14 @@ def _publish_scores(
     described_columns = {name: {"Description": text} for name, text in columns.items()}
     write_json(
         sidecar(path),
-        meta | {"Columns": described_columns, "Models": described, "Verdict": found.text, "Adds": found.adds},
+        meta
+        | {
+            "Columns": described_columns,
+            "Models": described,
+            "Verdict": found.text,
+            "Adds": found.adds,
+            "UnreliableFits": connectivity.unreliable,
+        },
     )
 
 
@@ -220,6 +244,8 @@ def _publish_matrices(
             "Model": model,
             "Split": PRIMARY,
             "Directed": True,
+            "ValidDiagonal": True,
+            "NonNegative": True,
             "RowRole": "stimulated region",
             "ColumnRole": "recorded region",
             "RelationshipMeasure": "predicted probability of a response",

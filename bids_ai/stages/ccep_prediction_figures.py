@@ -35,6 +35,7 @@ def draw(
     primary: dict[str, Predicted],
     scores: pd.DataFrame,
     effective: np.ndarray | None,
+    units: str,
 ) -> None:
     """Draw scores, matrices, maps of a stimulated and of a recorded region, amplitudes by site, and waveforms.
 
@@ -53,6 +54,8 @@ def draw(
         Of the primary split and radius.
     effective : array (n_regions, n_regions) or None
         Effective connectivity at rest.
+    units : str
+        Of it.
     """
     holes = {"ephys": entry.item, "atlas": atlas}
     _draw_scores(context, holes, scores)
@@ -60,7 +63,7 @@ def draw(
     if shown is None:
         return
     _draw_sites(context, holes, responses, recorded, shown, primary[shown])
-    _draw_regions(context, holes, nodes, places, recorded, shown, primary[shown], effective)
+    _draw_regions(context, holes, nodes, places, recorded, shown, primary[shown], effective, units)
     timed = next((name for name in SHOWN_WAVES if name in primary and primary[name].waveforms is not None), None)
     if timed is not None:
         _draw_waveforms(context, holes, responses, recorded, timed, primary[timed])
@@ -111,6 +114,7 @@ def _draw_regions(
     model: str,
     predicted: Predicted,
     effective: np.ndarray | None,
+    units: str,
 ) -> None:
     from bids_ai.ccep.matrices import pair_matrices
     from bids_ai.report.figures.brain_maps import plot_region_maps
@@ -127,7 +131,14 @@ def _draw_regions(
         Panel(f"Predicted for sites not seen ({model})", "Probability of a response", expected),
     ]
     if effective is not None:
-        panels.append(Panel("Effective connectivity at rest", "Absolute effect (SD)", np.abs(effective), None))
+        panels.append(
+            Panel(
+                "Effective connectivity at rest",
+                f"Without sign, {units}" if units else "Without sign",
+                np.abs(effective),
+                None,
+            )
+        )
     plot_prediction_matrices(panels, found.tested, nodes, context.names.figure("prediction_matrices_figure", **holes))
     for key, axis, words in (("output", 1, "Responses to stimulation of"), ("input", 0, "Responses recorded in")):
         region = _region(context, key, nodes, found.tested.sum(axis=axis))

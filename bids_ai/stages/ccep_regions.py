@@ -50,6 +50,8 @@ def _publish(
     features = context.names.path("ccep_features", ieeg=entry.item)
     common = meta | {
         "Directed": True,
+        "ValidDiagonal": True,
+        "NonNegative": True,
         "RowRole": "stimulated region",
         "ColumnRole": "recorded region",
         "Sources": sources(context, features, sidecar(features)),

@@ -97,6 +97,8 @@ def _write(output_dir: Path, atlas: GroupAtlas, found: GroupMatrices, used: dict
     correlation = found.correlation if np.isfinite(found.correlation) else None
     common = {
         "Directed": True,
+        "ValidDiagonal": True,
+        "NonNegative": True,
         "RowRole": "stimulated region",
         "ColumnRole": "recorded region",
         "CorrelationWithinPatients": correlation,

@@ -237,14 +237,29 @@ def _warnings(context: Context, subject: str, recordings: list[Recording]) -> li
         meta = read_sidecar(context.names.path("t1w", anat=anatomy.item)) if anatomy.subject == subject else None
         found += [Notice(str(text), "T1w") for text in (meta or {}).get("QualityControl", {}).get("warnings", [])]
     for entry in recordings:
-        name = Path(entry.item).name
+        name = _named(entry)
         found += electric.signal_notices(context, entry) if entry.modality != "bold" else _bold_notices(context, entry)
         for atlas in context.index.atlases:
             if context.index.applies(entry, atlas):
                 found += _series_warnings(context, entry, atlas.label, name)
+    for atlas in context.index.atlases:
+        found += _pooled_warnings(context, subject, atlas.label)
     for series in diffusion.series_of(context, subject):
         found += diffusion.notices(context, series)
     return list(dict.fromkeys(found))
+
+
+def _pooled_warnings(context: Context, subject: str, atlas: str) -> list[Notice]:
+    """What the checks say of fits over all runs of a task, which no recording's own table tells."""
+    found = []
+    for fit in context.index.fits_of(context.index.atlas(atlas)):
+        path = context.names.path("surrogate", series=fit.series, atlas=atlas, model=context.model, pool=fit.pool)
+        if fit.subject != subject or not fit.pooled or not path.is_file():
+            continue
+        gate = read_json(path).get("Fit", {}).get("gate", {})
+        where = f"{Path(fit.series).name}, all runs together, {atlas}"
+        found += [Notice(f"The surrogate is marked unreliable: {text}", where) for text in gate.get("reasons", [])]
+    return found
 
 
 def _bold_notices(context: Context, entry: Recording) -> list[Notice]:
@@ -280,7 +295,7 @@ def _tables(context: Context, entry: Recording) -> list[Table]:
         lost = coverage[~coverage["kept"].astype(str).str.lower().isin(["true", "1", "1.0"])]
         rows = [[str(row["name"]), _number(row["coverage"]), str(row["reason"])] for _, row in lost.iterrows()]
         if rows:
-            title = f"Regions without data: {Path(entry.item).name}, {atlas.label}"
+            title = f"Regions without data: {_named(entry)}, {atlas.label}"
             tables.append(Table(title, ["region", "share of its voxels with data", "reason"], rows))
     return tables
 
@@ -293,10 +308,15 @@ def _family_tables(context: Context, entry: Recording) -> list[Table]:
         if not context.index.applies(entry, atlas) or not path.is_file():
             continue
         heldout = read_json(path).get("Fit", {}).get("evaluation", {}).get("heldout", {})
-        table = families_table(heldout, f"Families compared: {Path(entry.item).name}, {atlas.label}")
+        table = families_table(heldout, f"Families compared: {_named(entry)}, {atlas.label}")
         if table is not None:
             tables.append(table)
     return tables
+
+
+def _named(entry: Recording) -> str:
+    """Name of a recording with its modality: EEG, SEEG and BOLD at rest may bear the same."""
+    return f"{Path(entry.item).name} ({electric.KINDS[entry.modality]})"
 
 
 def _number(value: Any) -> float | None:

@@ -62,5 +62,12 @@ def test_every_predictor_has_a_kind():
     for name in PREDICTORS:
         made, kind = get_predictor(name), kind_of(name)
         assert kind in KINDS
-        assert (kind == COMBINED) == ("+" in name or name == "evoked-kernel")
+        assert (kind == COMBINED) == ("+" in name)
         assert made.within_patient == (kind == KINDS[-1])
+
+
+def test_a_caution_and_what_is_missing_are_said():
+    unreliable = "The effective connectivity is of a fit that its own checks call unreliable."
+    assert verdict(table(0.05, 0.01, 0.09), caution=unreliable).text.endswith(unreliable)
+    nothing = table(np.nan, np.nan, np.nan, reason="01: sc needs the matrix 'sc', which is not given.")
+    assert "told here: there is no DWI." in verdict(nothing, missing="there is no DWI").text

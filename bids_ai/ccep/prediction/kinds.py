@@ -8,10 +8,11 @@ FUNCTION = "function"
 EFFECTIVE = "effective connectivity"
 RESTING = "model of resting iEEG"
 COMBINED = "combined"
+CHANNEL = "learns the channel at other sites"
 CEILING = "ceiling within the patient"
 
 #: In the order in which they are shown: what is simplest first.
-KINDS = (BASELINE, STRUCTURE, FUNCTION, EFFECTIVE, RESTING, COMBINED, CEILING)
+KINDS = (BASELINE, STRUCTURE, FUNCTION, EFFECTIVE, RESTING, COMBINED, CHANNEL, CEILING)
 
 _OF = {
     "prevalence": BASELINE,
@@ -32,6 +33,7 @@ _OF = {
     "ec-ieeg": RESTING,
     "impulse-response": RESTING,
     "impulse-refined": RESTING,
+    "evoked-kernel": CHANNEL,
     "channel-mean": CEILING,
     "nearest-site": CEILING,
     "reverse-edge": CEILING,

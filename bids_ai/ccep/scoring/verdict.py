@@ -31,7 +31,15 @@ class Verdict:
     adds: bool | None
 
 
-def verdict(scores: pd.DataFrame, *, model: str = MODEL, split: str = SPLIT, where: str = "this recording") -> Verdict:
+def verdict(
+    scores: pd.DataFrame,
+    *,
+    model: str = MODEL,
+    split: str = SPLIT,
+    where: str = "this recording",
+    missing: str = "",
+    caution: str = "",
+) -> Verdict:
     """Say whether a model adds to distance, structure and function in the sites that it had not seen.
 
     Parameters
@@ -43,6 +51,10 @@ def verdict(scores: pd.DataFrame, *, model: str = MODEL, split: str = SPLIT, whe
     split : str
     where : str
         What the scores are of, in words.
+    missing : str
+        What the model lacks, in words; by default the reason in the table.
+    caution : str
+        A sentence that belongs to the answer, such as that the fit behind it is unreliable.
 
     Returns
     -------
@@ -58,41 +70,45 @@ def verdict(scores: pd.DataFrame, *, model: str = MODEL, split: str = SPLIT, whe
     row = rows[model]
     gain, lower, upper = (float(row[f"gain_over_combination{end}"]) for end in ("", "_lower", "_upper"))
     if not np.isfinite([gain, lower, upper]).all():
-        return Verdict(_cannot(rows, row), None)
+        return Verdict(_with(_cannot(rows, row, missing), caution), None)
     numbers = (
-        f"its rank correlation with the recorded amplitudes is {row['value']:.2f}, against "
-        f"{row['value'] - gain:.2f} without: {_signed(gain)}, 95 % interval {_signed(lower)} to {_signed(upper)}, "
+        f"its rank correlation with the recorded amplitudes is {_plain(row['value'])}, against "
+        f"{_plain(row['value'] - gain)} without: {_signed(gain)}, 95 % interval {_signed(lower)} to {_signed(upper)}, "
         f"{int(row['n_sites'])} sites that the model had not seen"
     )
     if lower > 0:
-        return Verdict(f"Effective connectivity adds to distance, structure and function in {where}; {numbers}.", True)
+        text = f"Effective connectivity adds to distance, structure and function in {where}; {numbers}."
+        return Verdict(_with(text, caution), True)
     if upper < 0:
-        return Verdict(
-            f"Effective connectivity makes the prediction by distance, structure and function worse in {where}; "
-            f"{numbers}.",
-            False,
-        )
-    return Verdict(
+        start = "Effective connectivity makes the prediction by distance, structure and function worse in"
+        return Verdict(_with(f"{start} {where}; {numbers}.", caution), False)
+    text = (
         f"In {where} it cannot be told from chance whether effective connectivity adds to distance, structure and "
-        f"function; {numbers}.",
-        False,
+        f"function; {numbers}."
     )
+    return Verdict(_with(text, caution), False)
 
 
-def _cannot(rows: dict[str, Any], row: dict[str, Any]) -> str:
-    reason = str(row["reason"]).rstrip(".") if row["reason"] else "the gain has no interval"
+def _with(text: str, caution: str) -> str:
+    return f"{text} {caution}" if caution else text
+
+
+def _cannot(rows: dict[str, Any], row: dict[str, Any], missing: str) -> str:
+    reason = missing or (str(row["reason"]).rstrip(".") if row["reason"] else "the gain has no interval")
     text = f"Whether effective connectivity adds to distance, structure and function cannot be told here: {reason}."
     alone = rows.get(_ALONE)
     if alone is None or not np.isfinite(alone["gain_over_distance_lower"]):
         return text
     gain, lower, upper = (float(alone[f"gain_over_{_BASELINE}{end}"]) for end in ("", "_lower", "_upper"))
     return (
-        f"{text} Alone, it predicts amplitudes with a rank correlation of {alone['value']:.2f}, {_signed(gain)} "
+        f"{text} Alone, it predicts amplitudes with a rank correlation of {_plain(alone['value'])}, {_signed(gain)} "
         f"against distance ({_signed(lower)} to {_signed(upper)})."
     )
 
 
+def _plain(value: float) -> str:
+    return f"{value:.3f}".replace("-", "\u2212")
+
+
 def _signed(value: float) -> str:
-    """Two decimals, or as many as it takes to tell the number from 0."""
-    digits = 2 if abs(value) >= 0.005 or value == 0 else 4
-    return f"{value:+.{digits}f}".replace("-", "\u2212")
+    return f"{value:+.3f}".replace("-", "\u2212")
