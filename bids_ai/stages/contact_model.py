@@ -100,8 +100,21 @@ class Pushed(NamedTuple):
 
 
 def read_pushed(context: Context, ieeg: str) -> Pushed | None:
-    """Responses of the model to pushes; None where there is no model."""
-    with np.load(context.impulses(ieeg)) as kept:
+    """Responses of the model to pushes; None where there is no model.
+
+    Raises
+    ------
+    InputError
+        If the file was left by another version.
+    """
+    path = context.impulses(ieeg)
+    with np.load(path) as kept:
+        missing = sorted(set(Pushed._fields) - set(kept.files))
+        if kept.files and missing:
+            raise InputError(
+                f"{path} lacks {', '.join(missing)}: another version of bids_ai has left it. Delete it, and start the same "
+                "command again."
+            )
         return Pushed(**{name: kept[name] for name in Pushed._fields}) if kept.files else None
 
 

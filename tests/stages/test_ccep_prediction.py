@@ -21,8 +21,9 @@ from bids_ai.bids.description import write_root
 from bids_ai.bids.electrophysiology.brainvision import write_brainvision
 from bids_ai.bids.files import read_json
 from bids_ai.bids.names import sidecar
-from bids_ai.bids.tables import read_relmat, read_table, write_relmat
+from bids_ai.bids.tables import read_relmat, read_table, write_relmat, write_table
 from bids_ai.ccep.prediction.registry import PREDICTORS
+from bids_ai.errors import InputError
 from bids_ai.stages import (
     atlas,
     ccep_features,
@@ -258,3 +259,33 @@ def test_the_validator_finds_no_error(predicted: Context):
     told = subprocess.run(call, capture_output=True, text=True, timeout=300, check=False).stdout
     errors = [issue for issue in json.loads(told)["issues"]["issues"] if issue["severity"] == "error"]
     assert [f"{issue['code']} {issue.get('location')}" for issue in errors] == []
+
+
+@pytest.mark.parametrize("answer", [0.0, 1.0])
+def test_no_response_at_all_or_nothing_but_responses(predicted: Context, answer: float):
+    path = predicted.names.path("ccep_features", ieeg=ITEM)
+    before = path.read_bytes()
+    table = read_table(path)
+    table["responder"] = table["responder"].where(table["responder"].isna(), answer)
+    write_table(path, table)
+    try:
+        ccep_predict.run(predicted, ITEM, ATLAS)
+        rows = scores_of(predicted)
+    finally:
+        path.write_bytes(before)
+    rows = rows[(rows["split"] == "leave-site-out") & (rows["radius"] == 13)].set_index(["model", "metric"])
+    assert rows.loc[("distance", "spearman"), "value"] > 0.8  # amplitudes are there whatever counts as a response
+    assert np.isnan(rows.loc[("distance", "auroc"), "value"])
+    assert rows.loc[("distance", "auroc"), "reason"]
+
+
+def test_a_model_left_by_another_version_is_told(predicted: Context):
+    path = predicted.impulses(ITEM)
+    before = path.read_bytes()
+    with np.load(path) as kept:
+        np.savez(path, impulses=kept["impulses"], times_s=kept["times_s"])
+    try:
+        with pytest.raises(InputError, match=r"lacks channel_sd: another version.*Delete it"):
+            ccep_predict.run(predicted, ITEM, ATLAS)
+    finally:
+        path.write_bytes(before)
