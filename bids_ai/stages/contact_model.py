@@ -112,8 +112,8 @@ def read_pushed(context: Context, ieeg: str) -> Pushed | None:
         missing = sorted(set(Pushed._fields) - set(kept.files))
         if kept.files and missing:
             raise InputError(
-                f"{path} lacks {', '.join(missing)}: another version of bids_ai has left it. Delete it, and start the same "
-                "command again."
+                f"{path} lacks {', '.join(missing)}: another version of bids_ai has left it. Delete it, and start the "
+                "same command again."
             )
         return Pushed(**{name: kept[name] for name in Pushed._fields}) if kept.files else None
 
