@@ -3,85 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 
 from bids_ai.effective.false_discovery import benjamini_hochberg
 from bids_ai.errors import InputError
+from bids_ai.group.design import Design
 from bids_ai.group.edges import EdgeStore, IntArray
+from bids_ai.group.relabellings import Relabellings, relabellings
 from bids_ai.surrogate.usable import BoolArray, FloatArray
-
-LEAST_OF_A_GROUP = 2
-"""Subjects of each of two groups; one alone has no spread to compare with."""
 
 BATCH_VALUES = 4_000_000
 """Statistics (permutations x edges) held at a time."""
 
 
-@dataclass(frozen=True)
-class Design:
-    """A contrast and what it is adjusted for.
-
-    Parameters
-    ----------
-    effect : (n_subjects,) array
-        0 and 1 for two groups, or a number per subject.
-    covariates : (n_subjects, n_covariates) array
-        Without the intercept, which is always there.
-    """
-
-    effect: FloatArray
-    covariates: FloatArray
-
-    def __post_init__(self) -> None:
-        n = len(self.effect)
-        if self.effect.ndim != 1 or self.covariates.shape[:1] != (n,) or self.covariates.ndim != 2:
-            raise InputError(f"An effect of shape {self.effect.shape} and covariates {self.covariates.shape} differ.")
-        if not (np.isfinite(self.effect).all() and np.isfinite(self.covariates).all()):
-            raise InputError("A design has a value for each subject; leave out those without.")
-
-    @property
-    def two_groups(self) -> bool:
-        """Whether the effect has two values only."""
-        return len(np.unique(self.effect)) == 2
-
-    def fault(self, kept: BoolArray | None = None) -> str:
-        """Say why the contrast cannot be estimated in some of the subjects; empty if it can."""
-        kept = np.ones(len(self.effect), dtype=bool) if kept is None else kept
-        effect, n = self.effect[kept], int(kept.sum())
-        values, counts = np.unique(effect, return_counts=True)
-        if n < 3:
-            return f"{n} subject{'s' * (n != 1)}, and 3 are needed at least"
-        if len(values) < 2:
-            return "all subjects have the same value"
-        if self.two_groups and counts.min() < LEAST_OF_A_GROUP:
-            return f"a group of {counts.min()}, and {LEAST_OF_A_GROUP} are needed at least"
-        basis, residual = self.without_covariates(kept)
-        if float(residual @ residual) <= 1e-10 * float(((effect - effect.mean()) ** 2).sum()):
-            return "the covariates explain it in full"
-        if n - basis.shape[1] - 1 < 1:
-            return f"{n} subjects for {basis.shape[1] + 1} coefficients leave nothing to estimate an error from"
-        return ""
-
-    def without_covariates(self, kept: BoolArray) -> tuple[FloatArray, FloatArray]:
-        """Return an orthonormal basis of intercept and covariates, the intercept first; and the effect without them."""
-        covariates = self.covariates[kept] - self.covariates[kept].mean(axis=0)
-        sizes = np.linalg.norm(covariates, axis=0)
-        covariates = covariates / np.where(sizes > 0, sizes, 1.0)  # years beside cubic millimetres
-        n = int(kept.sum())
-        columns, sizes, _ = np.linalg.svd(covariates, full_matrices=False)
-        independent = sizes > 1e-10 * max(float(sizes.max(initial=0.0)), 1e-300)
-        basis = np.column_stack([np.full(n, n**-0.5), columns[:, independent]])
-        effect = self.effect[kept]
-        return basis, effect - basis @ (basis.T @ effect)
-
-
 class Contrast(NamedTuple):
     """Result per edge, arrays (n_edges,), NaN where the contrast cannot be estimated.
 
-    Parameters
+    Attributes
     ----------
     effect : array
         Adjusted difference of the groups (1 minus 0), or slope per unit.
@@ -94,6 +34,12 @@ class Contrast(NamedTuple):
         Adjusted for the chance of any false edge, by the largest |t| of each permutation.
     n : array
         Subjects with the edge.
+    n_orders : int
+        Orders of the subjects that were tried.
+    exhaustive : bool
+        Whether these are all that differ, the order as it stands among them.
+    smallest_p : float
+        The smallest p that an edge can have, whatever its values.
     """
 
     effect: FloatArray
@@ -102,6 +48,18 @@ class Contrast(NamedTuple):
     q: FloatArray
     p_familywise: FloatArray
     n: FloatArray
+    n_orders: int
+    exhaustive: bool
+    smallest_p: float
+
+    def edges_for(self, q: float) -> int | None:
+        """How many edges must have the smallest p at once for any `q` below a level; None if no number of them does.
+
+        Of `m` edges tested, `k` at the smallest p have a q of m / k times it (Benjamini & Hochberg 1995).
+        """
+        m = int(np.isfinite(self.p).sum())
+        needed = int(np.floor(m * self.smallest_p / q * (1 + _TIE))) + 1
+        return needed if needed <= m else None
 
 
 def freedman_lane(
@@ -112,7 +70,9 @@ def freedman_lane(
     The residuals of the model without the effect are permuted among subjects, and the whole model is fitted again
     (Freedman & Lane 1983; algorithm of Winkler et al. 2014, doi:10.1016/j.neuroimage.2014.01.060). It assumes that the
     residuals could have come in any order: groups of unequal spread and unequal size break that. All edges share the
-    permutations. An edge that some subjects lack is tested in the others.
+    permutations. An edge that some subjects lack is tested in the others. Where no more than `n_permutations` orders of
+    the subjects differ, all are tried instead of draws; subjects of one group with the same covariates are
+    interchangeable, unless an edge lacks some of them.
 
     Parameters
     ----------
@@ -121,7 +81,7 @@ def freedman_lane(
         Row of each subject.
     design : Design
     n_permutations : int
-        The smallest p is 1 / (n_permutations + 1).
+        At most.
     seed : int
 
     Returns
@@ -136,22 +96,28 @@ def freedman_lane(
     fault = design.fault()
     if fault:
         raise InputError(f"The contrast cannot be estimated: {fault}.")
-    rng = np.random.default_rng(seed)
-    orders = rng.permuted(np.tile(np.arange(len(rows), dtype=np.int32), (n_permutations, 1)), axis=1)
+    complete = all(
+        kept.all() or bool(design.fault(kept)) for _, values in store.blocks(rows) for kept, _ in _patterns(values)
+    )
+    tried = relabellings(design.rows, interchangeable=complete, n_permutations=n_permutations, seed=seed)
     effect, t, p, n = (np.full(store.n_edges, np.nan) for _ in range(4))
-    largest = np.zeros(n_permutations)
+    largest = np.zeros(len(tried.orders))
     for where, values in store.blocks(rows):
         for kept, edges in _patterns(values):
             inside = np.arange(where.start, where.stop)[edges]
             n[inside] = kept.sum()
             if design.fault(kept):
                 continue
-            effect[inside], t[inside], p[inside], maxima = _test(values[np.ix_(kept, edges)], design, kept, orders)
+            effect[inside], t[inside], p[inside], maxima = _test(values[np.ix_(kept, edges)], design, kept, tried)
             largest = np.maximum(largest, maxima)
     largest.sort()
-    beyond = n_permutations - np.searchsorted(largest, np.abs(t) * (1 - _TIE))
-    familywise = np.where(np.isfinite(t), (1 + beyond) / (n_permutations + 1), np.nan)
-    return Contrast(effect, t, p, benjamini_hochberg(p), familywise, n)
+    beyond = len(largest) - np.searchsorted(largest, np.abs(t) * (1 - _TIE))
+    familywise = np.where(np.isfinite(t), tried.share(beyond), np.nan)
+    smallest = _smallest_p(design, n_permutations)
+    # Of edges without error in the groups, rounding may tell orders apart that are the same.
+    p, familywise = np.maximum(p, smallest), np.maximum(familywise, smallest)
+    found = (effect, t, p, benjamini_hochberg(p), familywise, n)
+    return Contrast(*found, len(largest), tried.exhaustive, smallest)
 
 
 #: Relative difference below which two statistics are one: permutations that change nothing must count as ties.
@@ -172,28 +138,56 @@ def _patterns(values: FloatArray) -> Iterator[tuple[BoolArray, IntArray]]:
 
 
 def _test(
-    values: FloatArray, design: Design, kept: BoolArray, orders: IntArray
+    values: FloatArray, design: Design, kept: BoolArray, tried: Relabellings
 ) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
     """Effect, t and p of edges that all `kept` subjects have, and the largest |t| of each permutation."""
-    basis, residual = design.without_covariates(kept)
-    scale = float(residual @ residual)
-    dof = len(values) - basis.shape[1] - 1
-    data = values - basis @ (basis.T @ values)
-    total = np.square(data).sum(axis=0)
-    total[total <= 1e-12 * np.square(values).sum(axis=0)] = np.nan  # an edge without variation has no test
-    slope = residual @ data
-    t = _statistic(slope, total, scale, dof)
-    orders = _restricted(orders, kept)
+    model = _Model(values, design, kept)
+    orders, t = _restricted(tried.orders, kept), model.t
     width = max(1, BATCH_VALUES // max(1, values.shape[1]))
     as_large, largest = np.zeros(values.shape[1]), np.zeros(len(orders))
     for start in range(0, len(orders), width):
-        batch = orders[start : start + width]
-        left = total - sum(np.square(column[batch] @ data) for column in basis.T[1:])
-        permuted = np.abs(_statistic(residual[batch] @ data, left, scale, dof))
+        permuted = model.permuted(orders[start : start + width])
         as_large += (permuted >= np.abs(t) * (1 - _TIE)).sum(axis=0)
         largest[start : start + width] = np.nan_to_num(permuted).max(axis=1)
-    p = np.where(np.isfinite(t), (1 + as_large) / (len(orders) + 1), np.nan)
-    return np.where(np.isfinite(t), slope / scale, np.nan), t, p, largest
+    p = np.where(np.isfinite(t), tried.share(as_large), np.nan)
+    return np.where(np.isfinite(t), model.effect, np.nan), t, p, largest
+
+
+def _smallest_p(design: Design, n_permutations: int) -> float:
+    """Smallest p of any edge: of the orders that differ, some say the same of every edge, such as groups exchanged."""
+    every = relabellings(design.rows, interchangeable=True, n_permutations=n_permutations, seed=0)
+    if not every.exhaustive:
+        return 1 / (n_permutations + 1)
+    values = np.random.default_rng(0).standard_normal((len(design.effect), 1))  # any edge without symmetry of its own
+    model = _Model(values, design, np.ones(len(values), dtype=bool))
+    same = np.abs(model.permuted(every.orders) - np.abs(model.t)) <= _TIE * np.abs(model.t)
+    return max(int(same.sum()), 1) / len(every.orders)
+
+
+class _Model:
+    """Linear model of edges that the same subjects have.
+
+    Attributes
+    ----------
+    effect, t : (n_edges,) array
+        `t` is NaN of an edge without variation.
+    """
+
+    def __init__(self, values: FloatArray, design: Design, kept: BoolArray) -> None:
+        self._basis, self._residual = design.without_covariates(kept)
+        self._scale = float(self._residual @ self._residual)
+        self._dof = len(values) - self._basis.shape[1] - 1
+        self._data = values - self._basis @ (self._basis.T @ values)
+        self._total = np.square(self._data).sum(axis=0)
+        self._total[self._total <= 1e-12 * np.square(values).sum(axis=0)] = np.nan
+        slope = self._residual @ self._data
+        self.effect = slope / self._scale
+        self.t = _statistic(slope, self._total, self._scale, self._dof)
+
+    def permuted(self, orders: IntArray) -> FloatArray:
+        """Give |t|, (n_orders, n_edges), with the subjects of the design in other orders."""
+        left = self._total - sum(np.square(column[orders] @ self._data) for column in self._basis.T[1:])
+        return np.abs(_statistic(self._residual[orders] @ self._data, left, self._scale, self._dof))
 
 
 def _statistic(slope: FloatArray, total: FloatArray, scale: float, dof: int) -> FloatArray:

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from bids_ai.errors import InputError
-from bids_ai.group.contrast import Design
+from bids_ai.group.design import Design
 from bids_ai.parcellation.names import listed
 
 

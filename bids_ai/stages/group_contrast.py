@@ -88,7 +88,7 @@ def write_contrast(
         return None
     sizes = plan.group_sizes(subjects)
     _tell(kind.name, plan, found, len(subjects), numbers)
-    fields = _fields(run, plan, sizes, subjects)
+    fields = _fields(run, plan, sizes, subjects) | _attainable(found)
     files = _write_matrices(run, cohort, atlas, kind, found, fields)
     table = _edge_table(kind, atlas.names, found)
     path = run.names.path("group_edges", cohort=cohort, atlas=atlas.label, measure=kind.label, part=column_label(plan))
@@ -117,12 +117,42 @@ def _fields(run: GroupRun, plan: ContrastPlan, sizes: dict[str, int], subjects: 
         "Groups": sizes or None,
         "Covariates": [one.name for one in plan.covariates],
         "Subjects": subjects,
-        "Permutations": run.n_permutations,
-        "SmallestP": 1 / (run.n_permutations + 1),
         "RandomSeed": run.seed,
         "Test": "Residuals of the model without the effect are permuted, two-sided t (Freedman & Lane 1983; Winkler et "
         "al. 2014, doi:10.1016/j.neuroimage.2014.01.060)",
     }
+
+
+def _attainable(found: Contrast) -> dict[str, object]:
+    return {
+        "Permutations": found.n_orders,
+        "AllPermutations": found.exhaustive,
+        "SmallestP": found.smallest_p,
+        "TestedEdges": int(np.isfinite(found.p).sum()),
+        "EdgesAtSmallestPForQ": found.edges_for(Q_LEVEL),
+        "AnyEdgeCanHaveQ": found.edges_for(Q_LEVEL) is not None,
+        "Attainable": attainable_words(found),
+    }
+
+
+def attainable_words(found: Contrast) -> str:
+    """Say what the smallest p is that any edge can have, and whether q can then be below the level."""
+    orders = (
+        f"All {found.n_orders} orders of the subjects that differ were tried"
+        if found.exhaustive
+        else f"{found.n_orders} orders of the subjects were drawn"
+    )
+    text = f"{orders}, so that p is {found.smallest_p:.2g} at least"
+    needed, tested = found.edges_for(Q_LEVEL), int(np.isfinite(found.p).sum())
+    if needed is None:
+        few = "subjects" if found.exhaustive else "permutations"
+        return f"{text}: with so few {few} no edge can have q or a familywise p below {Q_LEVEL:g}, whatever its values."
+    at_once = (
+        f"one edge alone can have q < {Q_LEVEL:g}"
+        if needed == 1
+        else f"{needed} of {tested} edges must have that p at once for q < {Q_LEVEL:g}, and the familywise p wants one"
+    )
+    return f"{text}; {at_once}."
 
 
 def _write_matrices(

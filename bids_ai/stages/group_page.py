@@ -11,7 +11,7 @@ import pandas as pd
 from bids_ai.report.group_record import GroupFigure, GroupSection, LinkedFile
 from bids_ai.report.model import SummaryRow, Table
 from bids_ai.stages.group_collect import Collected
-from bids_ai.stages.group_contrast import Q_LEVEL, ContrastResult
+from bids_ai.stages.group_contrast import Q_LEVEL, ContrastResult, attainable_words
 from bids_ai.stages.group_figures import short_name
 from bids_ai.stages.group_inputs import GroupAtlas
 from bids_ai.stages.group_tables import GroupRun, Numbers
@@ -195,11 +195,7 @@ def _contrast_table(
         else (f"No edge has q < {Q_LEVEL:g}; these have the smallest p.")
     )
     covariates = ", ".join(one.name for one in run.contrast.covariates) or "none"
-    note = (
-        f"{found} Effect: {run.contrast.words}. Covariates: {covariates}. {run.n_permutations} permutations, so that p "
-        f"is {1 / (run.n_permutations + 1):.2g} at least; over {len(kind.edges)} edges q then asks for several "
-        "at once, and the familywise p does not."
-    )
+    note = f"{found} Effect: {run.contrast.words}. Covariates: {covariates}. {attainable_words(result.found)}"
     words = ("Effect", "t", "p", "q", "familywise p", "Subjects")
     return Table(
         f"Contrast of {run.contrast.variable.name}: {short_name(kind, kinds)}",

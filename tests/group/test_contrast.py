@@ -7,7 +7,8 @@ from scipy import stats
 from bids_ai.errors import InputError
 from bids_ai.group import contrast as contrast_module
 from bids_ai.group import edges as edges_module
-from bids_ai.group.contrast import Design, freedman_lane
+from bids_ai.group.contrast import freedman_lane
+from bids_ai.group.design import Design
 from bids_ai.group.edges import EdgeStore
 
 
@@ -75,6 +76,59 @@ def test_error_rates_under_the_null(tmp_path):
     # 3000 tests of 5 %: standard error 0.4 % if independent; 60 families: 2.8 %.
     assert np.mean(rejected) == pytest.approx(0.05, abs=0.016)
     assert np.mean(familywise) < 0.05 + 3 * 0.028
+
+
+def test_few_subjects_are_put_in_every_order_that_differs(tmp_path):
+    values = np.random.default_rng(6).standard_normal((6, 3))
+    values[:, 0] = [0, 0, 0, 1, 1, 1]  # nothing can be further apart
+    found = freedman_lane(stored(tmp_path, values), np.arange(6), groups(6), n_permutations=5000)
+    assert (found.n_orders, found.exhaustive) == (20, True)
+    # The groups exchanged give the same |t|.
+    assert found.smallest_p == pytest.approx(2 / 20)
+    assert found.p[0] == pytest.approx(2 / 20)
+    assert found.p_familywise[0] == pytest.approx(2 / 20)
+    expected = stats.permutation_test(
+        (values[3:, 1:], values[:3, 1:]),
+        lambda a, b, axis: np.abs(stats.ttest_ind(a, b, axis=axis).statistic),
+        permutation_type="independent",
+        alternative="greater",
+        n_resamples=np.inf,
+        vectorized=True,
+    )
+    np.testing.assert_allclose(found.p[1:], expected.pvalue, rtol=1e-6)
+    assert found.edges_for(0.05) is None
+    assert found.edges_for(0.3) == 2  # of three at .1: one has q = .3, two .15
+
+
+@pytest.mark.parametrize(
+    ("design", "n_orders", "smallest"),
+    [
+        (groups(5), 10, 1 / 10),  # 2 and 3 cannot be exchanged
+        (groups(6, np.array([[20], [20], [40], [30], [30], [50]])), 720 // 4, 1 / 180),
+        (groups(6, np.arange(6.0)[:, None] ** 2), 720, 1 / 720),
+        (Design(np.array([1.0, 2, 3, 4, 5]), np.empty((5, 0))), 120, 2 / 120),  # turned round
+        (groups(16), 5000, 1 / 5001),  # 12870 differ
+    ],
+)
+def test_the_smallest_p_is_that_of_the_orders_that_differ(tmp_path, design, n_orders, smallest):
+    n = len(design.effect)
+    values = np.random.default_rng(7).standard_normal((n, 2))
+    found = freedman_lane(stored(tmp_path, values), np.arange(n), design, n_permutations=5000)
+    assert found.n_orders == n_orders
+    assert found.exhaustive == (n < 16)
+    assert found.smallest_p == pytest.approx(smallest)
+    assert (found.p >= found.smallest_p).all()
+
+
+def test_every_order_is_right_for_edges_that_some_subjects_lack(tmp_path):
+    values = np.random.default_rng(8).standard_normal((6, 2))
+    values[0, 1] = np.nan
+    whole = freedman_lane(stored(tmp_path, values), np.arange(6), groups(6), n_permutations=5000)
+    assert (whole.n_orders, whole.exhaustive) == (720, True)
+    kept = Design(groups(6).effect[1:], np.empty((5, 0)))
+    alone = freedman_lane(stored(tmp_path, values[1:, 1:]), np.arange(5), kept, n_permutations=5000)
+    assert alone.n_orders == 10
+    assert whole.p[1] == pytest.approx(alone.p[0])
 
 
 def test_blocks_and_batches_change_nothing(tmp_path, monkeypatch):

@@ -338,6 +338,34 @@ def test_a_contrast_finds_the_edge_that_differs(world, level):
     assert "Contrast of group: EC" in outcome.page.read_text()
 
 
+@pytest.mark.parametrize(("size", "orders", "smallest"), [(3, 20, 0.1), (4, 70, 2 / 70)])
+def test_few_subjects_have_a_smallest_p_and_the_page_says_so(world, level, size, orders, smallest):
+    labels = [f"{subject:02d}" for subject in range(1, 2 * size + 1)]
+    for subject, label in enumerate(labels):
+        values = noise(subject, 0.1)
+        values[0, 4] += 50 * (subject >= size)
+        world.ec(label, values)
+    world.participants(participant_id=labels, group=["a"] * size + ["b"] * size)
+    outcome = level(contrast=planned(world, "group"))
+    edges = table(world, "group_edges", measure=EC, part="group")
+    assert edges["p"].min() == pytest.approx(smallest)
+    path = Names(world.out, "").path("group_edges", cohort=COHORT, atlas=ATLAS, measure=EC, part="group")
+    meta = read_json(sidecar(path))
+    assert (meta["Permutations"], meta["AllPermutations"], meta["TestedEdges"]) == (orders, True, 30)
+    assert meta["SmallestP"] == pytest.approx(smallest)
+    page = outcome.page.read_text()
+    assert f"All {orders} orders of the subjects that differ were tried" in page
+    if size == 3:
+        assert meta["AnyEdgeCanHaveQ"] is False
+        assert meta["EdgesAtSmallestPForQ"] is None
+        assert "no edge can have q or a familywise p below 0.05" in page
+    else:
+        # 30 edges at 2/70: with 17 of them or fewer q is .0504 or more.
+        assert meta["AnyEdgeCanHaveQ"] is True
+        assert meta["EdgesAtSmallestPForQ"] == 18
+        assert "18 of 30 edges must have that p at once" in page
+
+
 def test_a_contrast_that_failed_fits_leave_without_a_group_is_a_reason(world, level):
     for label in ("01", "02", "03", "04", "05"):
         world.ec(label, None if label in ("04", "05") else noise(int(label)))
