@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-import os
+import secrets
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,12 +22,20 @@ def atomic(path: Path) -> Iterator[Path]:
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{os.getpid()}-{path.name}")
+    temporary = unfinished(path)
     try:
         yield temporary
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def unfinished(path: Path) -> Path:
+    """Name beside `path` for what is being written; another one at every call.
+
+    Numbers of processes would not do: runs in two containers, or on two machines, may have the same.
+    """
+    return path.with_name(f".{secrets.token_hex(4)}-{path.name}")
 
 
 def copy(source: Path, target: Path) -> None:

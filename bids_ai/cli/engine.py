@@ -8,8 +8,11 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
 from typing import TextIO
 
 _STEPS = re.compile(r"^(\d+) of (\d+) steps")
@@ -117,16 +120,34 @@ def run(parts: Sequence[str], log_file: Path, *, verbose: int = 0, stream: TextI
         assert process.stdout is not None
         progress = _Progress(out)
         try:
-            for line in process.stdout:
-                log.write(line)
-                if verbose:
-                    out.write(line)
-                else:
-                    progress.feed(line)
-            return process.wait()
+            with _terminated_as_interrupted():
+                for line in process.stdout:
+                    log.write(line)
+                    if verbose:
+                        out.write(line)
+                    else:
+                        progress.feed(line)
+                return process.wait()
         except KeyboardInterrupt:
             _stop(process)
             raise
+
+
+@contextmanager
+def _terminated_as_interrupted() -> Iterator[None]:
+    """Let SIGTERM, sent by `docker stop` and by a cluster before its limit of time, end a run as Ctrl-C does."""
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _stop(process: subprocess.Popen[str]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-import os
+import secrets
 import shlex
 import sys
 import time
@@ -131,7 +131,7 @@ def prepare(args: argparse.Namespace) -> PreparedRun:
     preflight.refuse(findings)
     index = contact_checks.place_contacts(index, config.ieeg, nodes, findings)
     preflight.refuse(findings)
-    run_id = time.strftime("%Y%m%dT%H%M%S") + f"-{os.getpid()}"
+    run_id = f"{time.strftime('%Y%m%dT%H%M%S')}-{secrets.token_hex(3)}"  # many may start within one second
     return PreparedRun(
         bids_dir=bids_dir,
         output_dir=output_dir,

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
+import tempfile
 from pathlib import Path
 
 from bids_ai import __version__
@@ -20,7 +22,11 @@ def absolute(path: Path) -> Path:
 
 
 def default_work_dir(bids_dir: Path | None, output_dir: Path) -> Path:
-    """Folder beside the output, or beside the dataset where that holds the output (``derivatives/bids_ai``).
+    """Folder for intermediate files, where none was given.
+
+    The one that the environment names (``BIDS_AI_WORK_DIR``, set in the image), if it can be written; otherwise beside
+    the output, or beside the dataset where that holds the output (``derivatives/bids_ai``). In a container the
+    folder around the output is often not ours to write: then a temporary folder, the same one for the same output.
 
     Parameters
     ----------
@@ -29,8 +35,15 @@ def default_work_dir(bids_dir: Path | None, output_dir: Path) -> Path:
     output_dir : Path
         Absolute.
     """
+    named = os.environ.get("BIDS_AI_WORK_DIR")
+    if named and not _cannot_write(Path(named)):
+        return Path(named)
     inside = bids_dir is not None and _inside(output_dir.parent, bids_dir)
-    return (bids_dir if bids_dir and inside else output_dir).parent / "bids_ai_work"
+    beside = (bids_dir if bids_dir and inside else output_dir).parent / "bids_ai_work"
+    if os.environ.get("BIDS_AI_IMAGE") and _cannot_write(beside):
+        key = hashlib.sha256(str(output_dir).encode()).hexdigest()[:8]
+        return Path(tempfile.gettempdir()) / f"bids_ai_work-{os.getuid()}-{key}"
+    return beside
 
 
 def check_places(bids_dir: Path | None, output_dir: Path, work_dir: Path) -> list[str]:

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
+from bids_ai.bids.files import atomic
 from bids_ai.errors import InputError
 from bids_ai.parcellation.names import listed
 from bids_ai.parcellation.volumes import load_volume
@@ -142,14 +143,8 @@ def labels_to_native(
     moved = warp_labels(source, _grid_image(reference), transforms, invert=invert)
     for form in ("set_sform", "set_qform"):  # native space, not MNI
         getattr(moved, form)(moved.affine, code="scanner")
-    output = Path(output)
-    output.parent.mkdir(parents=True, exist_ok=True)
-    temporary = output.with_name(f".{os.getpid()}_{output.name}")
-    try:
+    with atomic(Path(output)) as temporary:
         nib.save(moved, temporary)
-        temporary.replace(output)
-    finally:
-        temporary.unlink(missing_ok=True)
     before, after = (np.unique(np.asanyarray(image.dataobj)) for image in (source, moved))
     return [int(label) for label in np.setdiff1d(before, after)]
 

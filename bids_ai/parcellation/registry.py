@@ -6,7 +6,6 @@ A new atlas is one function that gives labels and node table, and one line in `_
 from __future__ import annotations
 
 import hashlib
-import os
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ import numpy as np
 import pandas as pd
 
 from bids_ai import __version__
+from bids_ai.bids.files import atomic
 from bids_ai.errors import InputError
 from bids_ai.parcellation.nodes import build_nodes, label_geometry, validate_nodes
 from bids_ai.parcellation.volumes import label_image, load_volume
@@ -212,9 +212,5 @@ def _read_cache(volume: Path, table: Path) -> tuple[nib.Nifti1Image, pd.DataFram
 
 
 def _write(path: Path, save: Callable[[Path], object]) -> None:
-    temporary = path.with_name(f".{os.getpid()}_{path.name}")
-    try:
+    with atomic(path) as temporary:
         save(temporary)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)

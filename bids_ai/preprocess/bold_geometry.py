@@ -7,7 +7,6 @@ b. To bring an IMAGE from b onto the grid of a, that same matrix is used (ITK's 
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +15,7 @@ import nibabel as nib
 import numpy as np
 from scipy import ndimage
 
+from bids_ai.bids.files import atomic
 from bids_ai.errors import InputError
 
 if TYPE_CHECKING:
@@ -71,14 +71,12 @@ def load(path: Path | str) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
 def save(path: Path | str, data: NDArray[Any], affine: NDArray[Any], *, code: int = 1) -> Path:
     """Write a NIfTI-1 file under a temporary name, then rename; `code` is the NIfTI space code (1 scanner, 4 MNI)."""
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
     image = nib.Nifti1Image(data, affine)
     image.set_sform(affine, code=code)
     image.set_qform(affine, code=code)
     image.header.set_xyzt_units("mm", "sec")
-    partial = path.with_name(f".{os.getpid()}.{path.name}")
-    nib.save(image, partial)
-    partial.replace(path)
+    with atomic(path) as temporary:
+        nib.save(image, temporary)
     return path
 
 

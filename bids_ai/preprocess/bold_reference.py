@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import os
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +12,7 @@ import nibabel as nib
 import numpy as np
 from scipy import ndimage
 
+from bids_ai.bids.files import unfinished
 from bids_ai.errors import InputError
 from bids_ai.preprocess.bold_geometry import ants_image, apply_matrix, grid_points, voxel_sizes
 from bids_ai.preprocess.motion import LEVELS, RigidAligner
@@ -77,7 +77,7 @@ def unpack(path: Path, target: Path) -> tuple[NDArray[np.float32], NDArray[np.fl
     """
     shape = check_header(path)
     image: Any = nib.load(path, keep_file_open=True)
-    partial = target.with_name(f".{os.getpid()}.{target.name}")
+    partial = unfinished(target)
     # Fortran order: one volume is one run of bytes, so that writing and reading volumes is sequential.
     series = np.memmap(partial, np.float32, "w+", shape=shape, order="F")
     whole = (slice(None),) * 3

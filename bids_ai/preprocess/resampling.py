@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import os
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -14,6 +13,7 @@ import nibabel as nib
 import numpy as np
 from scipy import ndimage
 
+from bids_ai.bids.files import unfinished
 from bids_ai.errors import InputError
 from bids_ai.preprocess.bold_geometry import apply_matrix, inside_grid, voxel_sizes
 
@@ -132,7 +132,7 @@ class SeriesWriter:
         self, path: Path, shape: tuple[int, int, int, int], affine: NDArray[Any], tr: float, *, code: int = 4
     ) -> None:
         self.path, self.shape = Path(path), shape
-        self._partial = self.path.with_name(f".{os.getpid()}.{self.path.name}")
+        self._partial = unfinished(self.path)
         header = nib.Nifti1Header()
         header.set_data_dtype(np.float32)
         header.set_data_shape(shape)

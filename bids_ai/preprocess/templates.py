@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ import nibabel as nib
 import numpy as np
 from scipy import ndimage
 
+from bids_ai.bids.files import atomic
 from bids_ai.errors import InputError
 from bids_ai.preprocess.volumes import closing, isotropic
 
@@ -195,6 +195,5 @@ def _bundled_images(resolution_mm: float) -> dict[str, Any]:
 
 def _write(image: Any, path: Path) -> None:
     # Several subjects may start at once: each writes its own file, the last rename wins.
-    temporary = path.with_name(f".{os.getpid()}_{path.name}")
-    nib.save(image, temporary)
-    temporary.replace(path)
+    with atomic(path) as temporary:
+        nib.save(image, temporary)

@@ -81,3 +81,12 @@ def test_json_holds_only_what_json_knows(tmp_path):
 def test_byte_order_mark_is_tolerated(tmp_path):
     (tmp_path / "x.json").write_bytes(b'\xef\xbb\xbf{"a": 1}')
     assert read_json(tmp_path / "x.json") == {"a": 1}
+
+
+def test_two_who_write_the_same_file_do_not_share_its_temporary_name(tmp_path):
+    with atomic(tmp_path / "x") as one, atomic(tmp_path / "x") as other:
+        assert one != other
+        one.write_text("one")
+        other.write_text("other")
+    assert (tmp_path / "x").read_text() == "one"
+    assert names(tmp_path) == ["x"]

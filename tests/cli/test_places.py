@@ -1,4 +1,5 @@
 import json
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -60,6 +61,31 @@ def test_the_work_folder_is_never_within_the_input(data, tmp_path):
     assert default_work_dir(data, data / "derivatives" / "bids_ai") == tmp_path / "bids_ai_work"
     assert default_work_dir(data, data / "derivatives" / "ai" / "a") == tmp_path / "bids_ai_work"
     assert default_work_dir(None, tmp_path / "x" / "out") == tmp_path / "x" / "bids_ai_work"
+
+
+def test_a_work_folder_that_the_environment_names_goes_first_if_it_can_be_written(data, tmp_path, monkeypatch):
+    named = tmp_path / "scratch"
+    monkeypatch.setenv("BIDS_AI_WORK_DIR", str(named))
+    assert default_work_dir(data, tmp_path / "out") == named
+    named.write_text("a file in the way")
+    assert default_work_dir(data, tmp_path / "out") == tmp_path / "bids_ai_work"
+
+
+def test_in_a_container_a_temporary_folder_stands_in_for_a_root_that_is_not_ours(data, tmp_path, monkeypatch):
+    root = tmp_path / "root"
+    root.mkdir()
+    root.chmod(0o555)
+    monkeypatch.delenv("BIDS_AI_WORK_DIR", raising=False)
+    monkeypatch.setenv("BIDS_AI_IMAGE", "bids-ai:test")
+    folders = [default_work_dir(data, root / name) for name in ("out", "out", "other")]
+    root.chmod(0o755)
+    assert folders[0] == folders[1] != folders[2]
+    assert folders[0].parent == Path(tempfile.gettempdir())
+    monkeypatch.delenv("BIDS_AI_IMAGE")
+    root.chmod(0o555)
+    # Outside of one, the folder is named and refused: nobody looks for intermediate files in /tmp.
+    assert default_work_dir(data, root / "out") == root / "bids_ai_work"
+    root.chmod(0o755)
 
 
 def test_read_only_folders_are_refused(data, tmp_path):

@@ -217,14 +217,19 @@ def test_reports_can_be_made_alone(finished, xcpd, folder):
     assert Path(answer.out.strip()).is_file()
 
 
-def test_an_interrupted_run_says_so_and_leaves_a_report(xcpd, tmp_path, started):
+@pytest.mark.parametrize("how", ["Ctrl-C", "terminated"])
+def test_an_interrupted_run_says_so_and_leaves_a_report(xcpd, tmp_path, started, how):
     process = started(*arguments(xcpd, tmp_path))
     assert process.stderr
     for line in process.stderr:
         if "jobs] " in line:
             break
-    # As a terminal does: to the whole group, while a job runs that would take longer than anyone waits.
-    os.killpg(process.pid, signal.SIGINT)
+    # While a job runs that would take longer than anyone waits. A terminal interrupts the whole group; the engine of
+    # a container, and a cluster, terminate the one process that they started.
+    if how == "Ctrl-C":
+        os.killpg(process.pid, signal.SIGINT)
+    else:
+        process.terminate()
     _, err = process.communicate(timeout=60)
     assert process.returncode == 130, err
     assert (tmp_path / "out/sub-01.html").is_file()
