@@ -1,15 +1,18 @@
-"""Make the environment: python tools/install.py VENV [--newest]. Needs nothing but Python 3.11 or newer.
+"""Make the environment: python tools/install.py VENV. Needs nothing but Python 3.11 or newer.
 
 Versions are those of constraints/ci.txt, with which the checks last passed. --newest leaves that file out: what it
 installs, once it passes, becomes the next one (make lock).
 
 Where there is no NVIDIA GPU the CPU build of torch is installed, since the default build pulls several gigabytes of
 CUDA packages. It is taken from a wheel folder that pip is configured with, if that has one; otherwise uv finds
-the CPU build itself. Where there is a GPU, torch comes as pip would bring it.
+the CPU build itself. Where there is a GPU, torch comes as pip would bring it. --torch names a build instead.
+
+The image is made by the same steps (containers/Dockerfile), dependencies first and the package, copied, after them.
 """
 
 from __future__ import annotations
 
+import argparse
 import re
 import shutil
 import subprocess
@@ -26,18 +29,47 @@ def main() -> int:
     if sys.version_info < (3, 11):
         print(f"Python 3.11 or newer is needed, this is {sys.version.split()[0]}.", file=sys.stderr)
         return 2
-    folder = Path(sys.argv[1])
+    args = _arguments()
+    folder = args.venv
     if not (folder / "bin" / "python").exists():
         venv.create(folder, with_pip=True)
     python = str(folder / "bin" / "python")
     _run(python, "-m", "pip", "install", "--quiet", "uv")
     install = [str(folder / "bin" / "uv"), "pip", "install", "--quiet", "--python", python]
-    links = [option for path in _wheel_folders(python) for option in ("--find-links", path)]
-    lock = [] if "--newest" in sys.argv[2:] else ["-c", str(LOCK)]
-    if not shutil.which("nvidia-smi"):
-        _install_cpu_torch([*install, *links, *lock], folders=links[1::2])
-    _run(*install, *links, *lock, "-e", f"{ROOT}[test]")
+    install += ["--compile-bytecode", "--no-cache"] if args.compile else []
+    links = [option for path in wheel_folders(python) for option in ("--find-links", path)]
+    install += [*links, *([] if args.newest else ["-c", str(LOCK)])]
+    if args.only_package:
+        _run(*install, "--no-deps", str(ROOT))
+        return 0
+    if args.torch == "cpu":
+        _install_cpu_torch(install, folders=links[1::2])
+    elif args.torch != "default":
+        _run(*install, "--torch-backend", args.torch, "torch")
+    if args.only_dependencies:
+        extras = [option for extra in args.extras for option in ("--extra", extra)]
+        _run(*install, "-r", str(ROOT / "pyproject.toml"), *extras)
+    else:
+        _run(*install, "-e", f"{ROOT}[{','.join(args.extras)}]")
     return 0
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description="Make the environment of bids_ai.")
+    parser.add_argument("venv", type=Path, help="folder of the environment, made if absent")
+    parser.add_argument("--newest", action="store_true", help="newest versions instead of the locked ones")
+    parser.add_argument(
+        "--torch",
+        default="default" if shutil.which("nvidia-smi") else "cpu",
+        metavar="BUILD",
+        help="cpu, default (what the package index offers), or a CUDA version such as cu128",
+    )
+    parser.add_argument("--extras", nargs="*", default=["test"], help="optional dependencies (test)")
+    parser.add_argument("--compile", action="store_true", help="compile to bytecode, for folders that become read-only")
+    part = parser.add_mutually_exclusive_group()
+    part.add_argument("--only-dependencies", action="store_true", help="all but the package itself")
+    part.add_argument("--only-package", action="store_true", help="a copy of the package without its dependencies")
+    return parser.parse_args()
 
 
 def _install_cpu_torch(install: list[str], folders: list[str]) -> None:
@@ -48,12 +80,14 @@ def _install_cpu_torch(install: list[str], folders: list[str]) -> None:
     _run(*install, *([f"torch=={at_hand[-1]}"] if at_hand else ["--torch-backend", "cpu", "torch"]))
 
 
-def _wheel_folders(python: str) -> list[str]:
-    """Folders of wheels that pip is configured with; uv does not read pip's configuration."""
-    done = subprocess.run(
-        [python, "-m", "pip", "config", "get", "global.find-links"], capture_output=True, text=True, check=False
-    )
-    return [path for path in done.stdout.split() if Path(path).is_dir()]
+def wheel_folders(python: str) -> list[str]:
+    """Folders of wheels that pip is configured with; uv does not read pip's configuration.
+
+    From its list of settings: "pip config get" of older versions does not find what stands in /etc.
+    """
+    done = subprocess.run([python, "-m", "pip", "config", "list"], capture_output=True, text=True, check=False)
+    values = re.findall(r"^\S*\.find-links='(.*)'$", done.stdout, re.MULTILINE)
+    return [path for path in dict.fromkeys(" ".join(values).split()) if Path(path).is_dir()]
 
 
 def _run(*command: str) -> None:
