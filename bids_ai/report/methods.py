@@ -10,10 +10,13 @@ from typing import Any
 
 import yaml
 
+from bids_ai.errors import as_clause
 from bids_ai.report.model import Citation, MethodsText, Paragraph, Software, from_dict
 
 _CITE = re.compile(r"\[(@[\w, @]+)\]")
 _HOLE = re.compile(r"\{(\w+)\}")
+#: With the full stop after it, which a value that is a sentence of its own has already.
+_FILLED = re.compile(r"\{(\w+)\}(\.?)")
 
 
 def methods_text(steps: Sequence[Mapping[str, Any]]) -> MethodsText:
@@ -135,7 +138,12 @@ def _sentences(step: Mapping[str, Any]) -> tuple[str, list[str]]:
     values = {key: f"{v:g}" if isinstance(v, float) else str(v) for key, v in given if v is not None}
     kept = [text for text in entry["text"] if all(hole in values for hole in _HOLE.findall(text))]
     # One pass over the template: a value that looks like a hole stays as it is.
-    return entry["heading"], [_HOLE.sub(lambda hole: values[hole.group(1)], text) for text in kept]
+    return entry["heading"], [_FILLED.sub(lambda hole: _fill(hole, values), text) for text in kept]
+
+
+def _fill(hole: re.Match[str], values: Mapping[str, str]) -> str:
+    value = values[hole.group(1)]
+    return f"{as_clause(value)}." if hole.group(2) else value
 
 
 def _number_citations(text: str, numbers: dict[str, int]) -> str:

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from bids_ai.errors import InputError
+from bids_ai.errors import InputError, as_clause
 from bids_ai.group.contrast import Contrast, freedman_lane
 from bids_ai.group.variables import ContrastPlan
 from bids_ai.stages.group_collect import Collected
@@ -81,7 +81,7 @@ def write_contrast(
     try:
         found = freedman_lane(kind.store, rows, design, n_permutations=run.n_permutations, seed=run.seed)
     except InputError as error:
-        numbers.missing(kind.name, quantity, str(error))
+        numbers.missing(kind.name, quantity, as_clause(error))
         return None
     if not np.isfinite(found.p).any():
         numbers.missing(kind.name, quantity, "no edge varies in enough subjects")

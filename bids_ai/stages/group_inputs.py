@@ -16,7 +16,7 @@ import pandas as pd
 from bids_ai.bids.files import read_json
 from bids_ai.bids.names import PATTERNS, WILDCARDS, sidecar
 from bids_ai.bids.tables import check_names, read_relmat, read_table
-from bids_ai.errors import InputError
+from bids_ai.errors import InputError, as_clause
 
 #: With fewer there is no group.
 MIN_SUBJECTS = 2
@@ -221,14 +221,14 @@ def read_matrix(path: Path, atlas: GroupAtlas) -> Reading:
     try:
         meta = read_meta(path)
         if meta.get("Status") == "failed":
-            return Reading(None, f"not fitted: {meta.get('Reason') or 'no reason given'}", False, meta)
+            return Reading(None, f"not fitted: {as_clause(meta.get('Reason') or 'no reason given')}", False, meta)
         other = str((meta.get("Atlas") or {}).get("SHA256") or "")
         if other and atlas.sha256 and other != atlas.sha256:
             return Reading(None, f"made with another atlas of the name {atlas.label}", True, meta)
         matrix, names = read_relmat(path)
         _check_spelling(atlas, names, path.name)
     except (InputError, OSError, ValueError, AttributeError) as error:
-        return Reading(None, str(error), True, meta)
+        return Reading(None, as_clause(error), True, meta)
     off = ~np.eye(len(matrix), dtype=bool)
     if not np.isfinite(matrix[off]).any():
         return Reading(None, "no edge has a value", False, meta)

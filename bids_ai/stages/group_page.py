@@ -48,6 +48,9 @@ QUANTITIES = {
     "spearman_fc_sc": "FC with SC, Spearman, all pairs",
 }
 
+#: Of these nothing is said where they are zero.
+_ONLY_IF_ANY = ("subjects_left_out", "subjects_with_an_unreliable_fit")
+
 
 def atlas_words(label: str) -> str:
     """Label of an atlas without the names of its entities."""
@@ -152,7 +155,8 @@ def _numbers_table(kinds: Sequence[Collected], numbers: Numbers) -> Table:
     rows = []
     for quantity, words in QUANTITIES.items():
         found = [numbers.get(kind.name, quantity) for kind in shown]
-        if any(entry is not None and entry["value"] is not None for entry in found):
+        values = [entry["value"] for entry in found if entry is not None and entry["value"] is not None]
+        if any(values) or (values and quantity not in _ONLY_IF_ANY):
             rows.append([words, *(None if entry is None else entry["value"] for entry in found)])
     return Table(
         "The group in numbers",
@@ -261,8 +265,8 @@ def quality_section(run: GroupRun, path: Path, table: pd.DataFrame) -> GroupSect
         facts=[
             SummaryRow("Numbers", known),
             SummaryRow("With a robust z", judged, note="5 values are needed, and a spread"),
-            SummaryRow("Beyond 3", len(outliers)),
-            SummaryRow("Subjects concerned", int(outliers["subject"].nunique())),
+            *([SummaryRow("Beyond 3", len(outliers) or "none")] * bool(judged)),
+            *([SummaryRow("Subjects concerned", int(outliers["subject"].nunique()))] * bool(len(outliers))),
         ],
         tables=[
             Table(

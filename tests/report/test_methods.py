@@ -46,6 +46,13 @@ def test_a_value_that_looks_like_a_hole_stays_as_it_is():
     assert "{n_regions}<b>" in methods_text([step]).paragraphs[0].text
 
 
+@pytest.mark.parametrize("details", ["A brain was found. It was large.", "A brain was found. It was large"])
+def test_a_value_that_is_a_sentence_ends_with_one_full_stop(details):
+    step = {"step": "brain_extraction_deformable", "parameters": {"details": details}}
+    [paragraph] = methods_text([step]).paragraphs
+    assert paragraph.text.endswith("Details: A brain was found. It was large.")
+
+
 def test_order_of_the_jobs_does_not_matter_and_repeats_are_said_once():
     steps = [{"step": "head_motion"}, {"step": "bias_field"}, {"step": "head_motion"}, {"step": "bids_ai"}]
     assert methods_text(steps) == methods_text(steps[::-1])

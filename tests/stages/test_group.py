@@ -1,5 +1,7 @@
 """The group level on small derivatives: what is found, what is said instead, and that nothing breaks it."""
 
+import re
+
 import numpy as np
 import pytest
 
@@ -92,6 +94,20 @@ def test_a_subject_counts_once_by_its_pooled_fit_or_its_mean(world, level):
     assert meta["Subjects"] == ["sub-01", "sub-02", "sub-03"]
     assert len(meta["Sources"]) == 4
     assert (meta["RowRole"], meta["ColumnRole"]) == ("source", "target")
+
+
+def test_nothing_is_said_of_what_did_not_happen(world, level):
+    for label in ("01", "02", "03"):
+        world.ec(label, noise(int(label)))
+    page = level().page.read_text()
+    for words in ("Subjects left out", "calls unreliable", "Beyond 3<", "Subjects concerned", "0 subjects, 0 rows"):
+        assert words not in page
+    assert "There is no report yet." in page
+    world.fc("01", np.tanh(symmetric(noise(1))))
+    world.fc("02", np.tanh(symmetric(noise(2))))
+    page = level().page.read_text()
+    # One subject has no FC: the count stands there for both kinds.
+    assert re.search(r"Subjects left out</t[hd]>\s*<td[^>]*>0</td>\s*<td[^>]*>1</td>", page)
 
 
 def test_a_pooled_fit_that_failed_leaves_the_mean_over_recordings(world, level):
@@ -371,9 +387,10 @@ def test_a_contrast_that_failed_fits_leave_without_a_group_is_a_reason(world, le
         world.ec(label, None if label in ("04", "05") else noise(int(label)))
         world.fc(label, np.tanh(symmetric(noise(int(label)))))
     world.participants(participant_id=["01", "02", "03", "04", "05"], group=list("aaabb"))
-    level(contrast=planned(world, "group"), n_permutations=20)
+    page = level(contrast=planned(world, "group"), n_permutations=20).page.read_text()
     assert "all subjects have the same value" in number(world, EC, "contrast_group_edges_below_q")["reason"]
     assert number(world, FC, "contrast_group_edges_below_q")["n_subjects"] == 5
+    assert "contrast group edges below q: The contrast cannot be estimated: all subjects have the same value.<" in page
 
 
 def test_an_earlier_run_leaves_nothing_but_contrasts_of_other_columns(world, level):

@@ -15,7 +15,7 @@ from bids_ai.ccep.scoring.predicted import Predicted
 from bids_ai.ccep.scoring.recorded import Layout, Recorded
 from bids_ai.ccep.scoring.splits import PLAIN, SPLITS, get_split, training_view
 from bids_ai.ccep.trials import Array
-from bids_ai.errors import InputError
+from bids_ai.errors import InputError, as_clause
 
 #: One observation's worth of pull of the calibration towards no slope: separable training classes stay finite.
 _RIDGE = 1.0
@@ -91,7 +91,7 @@ def cross_predict(predictor: Predictor, recorded: Recorded | Sequence[Recorded],
             fitted = predictor.fit(seen)
             predicted = fitted.predict(layout)
         except InputError as error:
-            reasons[str(error)] = None
+            reasons[as_clause(error)] = None
             continue
         score[of_patient][test] = predicted[test]
         line = _calibrated(fitted, seen)
@@ -103,7 +103,7 @@ def cross_predict(predictor: Predictor, recorded: Recorded | Sequence[Recorded],
         try:
             latency[of_patient][test] = fitted.predict_latency(layout)[test]
         except InputError as error:
-            no_latency = str(error)
+            no_latency = as_clause(error)
     if not reasons and not any(np.isfinite(one).any() for one in score):
         reasons[_silent(predictor, split, layouts)] = None
     given = any(np.isfinite(one).any() for one in probability)
