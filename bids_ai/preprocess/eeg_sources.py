@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any, Literal
@@ -47,7 +48,7 @@ class Resolution:
     overlap : array, shape (n_regions, n_regions)
         Absolute correlation of the series in that case. Diagonal 1.
     reasons : dict of int to str
-        Rows of the regions that cannot be told from others, or are not seen.
+        Rows (from 0) of the regions that cannot be told from others, or are not seen; others are named in the text.
     """
 
     crosstalk: Array
@@ -97,6 +98,7 @@ def eeg_sources(
     snr: float = SNR,
     sampling_hz: float = MOST_HZ,
     keep_unresolved: bool = False,
+    regions: Sequence[str] | None = None,
 ) -> RegionSources:
     """Series of the regions of an atlas from a clean EEG.
 
@@ -124,6 +126,8 @@ def eeg_sources(
         Highest rate of the series.
     keep_unresolved : bool
         Give the series of regions that cannot be told apart, which are listed in any case.
+    regions : sequence of str, (n_regions,), optional
+        Names for what is said of regions; by default "region" and the label, from 1.
 
     Returns
     -------
@@ -158,7 +162,16 @@ def eeg_sources(
         tuple(clean.ch_names), places, anatomy, on_grid, n_regions, conductor=conductor, fit=fit
     )
     data, rate = _sampled(clean, sampling_hz)
-    found = region_sources(model, data, rate, method=method, summary=summary, snr=snr, keep_unresolved=keep_unresolved)
+    found = region_sources(
+        model,
+        data,
+        rate,
+        method=method,
+        summary=summary,
+        snr=snr,
+        keep_unresolved=keep_unresolved,
+        regions=regions,
+    )
     found.quality.update(
         anatomy=anatomy.origin, conductor=conductor, electrodes=fit, channels_without_position=left_out
     )
@@ -174,6 +187,7 @@ def region_sources(
     summary: Summary = "mean_flip",
     snr: float = SNR,
     keep_unresolved: bool = False,
+    regions: Sequence[str] | None = None,
 ) -> RegionSources:
     """Series of regions from the series of channels.
 
@@ -183,7 +197,7 @@ def region_sources(
     data : array, shape (n_times, n_channels)
         Volts, any reference; NaN rows are bad.
     sampling_hz : float
-    method, summary, snr, keep_unresolved
+    method, summary, snr, keep_unresolved, regions
         As in `eeg_sources`.
 
     Returns
@@ -201,7 +215,8 @@ def region_sources(
     kernel = inverse_kernel(model, method, snr)
     covariance = np.cov(centred[good].T)
     operator = region_operator(model, kernel, covariance, summary)
-    resolution = resolve(model, operator)
+    named = _names(regions, model.n_regions)
+    resolution = resolve(model, operator, named)
     series = centred @ operator
     if not keep_unresolved:
         series[:, list(resolution.reasons)] = np.nan
@@ -214,7 +229,7 @@ def region_sources(
         "sampling_hz": sampling_hz,
         "n_regions": model.n_regions,
         "n_resolved": model.n_regions - len(resolution.reasons),
-        "unresolved": {int(row): why for row, why in resolution.reasons.items()},
+        "unresolved": {named[row]: why for row, why in resolution.reasons.items()},
         "unresolved_given": keep_unresolved,
         "median_own_share": round(float(np.nanmedian(resolution.own_share)), 3),
         "bad_samples": int((~good).sum()),
@@ -312,13 +327,22 @@ def region_operator(model: HeadModel, kernel: Array, covariance: Array, summary:
     return operator
 
 
-def resolve(model: HeadModel, operator: Array) -> Resolution:
+def _names(regions: Sequence[str] | None, n_regions: int) -> list[str]:
+    names = [f"region {label}" for label in range(1, n_regions + 1)] if regions is None else list(regions)
+    if len(set(names)) != n_regions:
+        raise InputError(f"Sources: {n_regions} different names of regions are wanted, got {len(set(names))}.")
+    return names
+
+
+def resolve(model: HeadModel, operator: Array, regions: Sequence[str] | None = None) -> Resolution:
     """Crosstalk of regions through an operator.
 
     Parameters
     ----------
     model : HeadModel
     operator : array, shape (n_channels, n_regions)
+    regions : sequence of str, (n_regions,), optional
+        As in `eeg_sources`.
 
     Returns
     -------
@@ -350,10 +374,10 @@ def resolve(model: HeadModel, operator: Array) -> Resolution:
         table[~seen], table[:, ~seen] = np.nan, np.nan
         np.fill_diagonal(table, 1.0)
     share[~seen] = np.nan
-    return Resolution(crosstalk, share, overlap, _reasons(crosstalk, overlap, seen))
+    return Resolution(crosstalk, share, overlap, _reasons(crosstalk, overlap, seen, _names(regions, n)))
 
 
-def _reasons(crosstalk: Array, overlap: Array, seen: NDArray[np.bool_]) -> dict[int, str]:
+def _reasons(crosstalk: Array, overlap: Array, seen: NDArray[np.bool_], names: list[str]) -> dict[int, str]:
     reasons: dict[int, str] = {}
     off = ~np.eye(len(seen), dtype=bool)
     for region in range(len(seen)):
@@ -365,9 +389,9 @@ def _reasons(crosstalk: Array, overlap: Array, seen: NDArray[np.bool_]) -> dict[
         alike = np.where(off[region] & seen, overlap[region], 0.0)
         twin = int(alike.argmax())
         if others[worst] > MOST_CROSSTALK:
-            reasons[region] = f"region {worst + 1} contributes {others[worst]:.1f} times what it does itself"
+            reasons[region] = f"{names[worst]} contributes {others[worst]:.1f} times what it does itself"
         elif alike[twin] > MOST_OVERLAP:
-            reasons[region] = f"its series is that of region {twin + 1} (overlap {alike[twin]:.2f})"
+            reasons[region] = f"its series is that of {names[twin]} (overlap {alike[twin]:.2f})"
     return reasons
 
 

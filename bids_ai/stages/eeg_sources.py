@@ -27,7 +27,8 @@ def write_sources(context: Context, entry: Recording, atlas: str) -> None:
     assert entry.tr is not None
     clean = _clean(context, entry)
     _check_length(entry, clean)
-    made = eeg_sources(clean, labels, affine, len(nodes), sampling_hz=1 / entry.tr)
+    names = [str(name) for name in nodes["name"]]
+    made = eeg_sources(clean, labels, affine, len(nodes), sampling_hz=1 / entry.tr, regions=names)
     reasons = made.resolution.reasons
     lost = np.asarray(np.isnan(made.series).all(axis=0))
     if lost.all():

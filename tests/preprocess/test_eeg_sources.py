@@ -1,3 +1,5 @@
+import re
+
 import mne
 import numpy as np
 import pytest
@@ -134,6 +136,21 @@ def test_regions_under_the_same_electrodes_are_listed(ball, labels):
     assert {0, N_REGIONS} & set(resolution.reasons)
     assert not {2, 3, 4} & set(resolution.reasons)
     assert resolution.overlap[0, N_REGIONS] > 0.8
+    # Said of the other half by its label or its name, as the keys of the record are.
+    data = 1e-5 * np.random.default_rng(1).standard_normal((500, len(names)))
+    regions = [f"R{letter}" for letter in "abcdefg"]
+    labelled, named = (
+        eeg_sources.region_sources(model, data, 100.0, regions=given).quality["unresolved"] for given in (None, regions)
+    )
+    assert labelled.keys() & {"region 1", "region 7"}
+    assert named == {
+        regions[int(key.split()[1]) - 1]: re.sub(r"region (\d)", lambda hit: regions[int(hit[1]) - 1], why)
+        for key, why in labelled.items()
+    }
+    one, other = ("region 1", "region 7") if "region 1" in labelled else ("region 7", "region 1")
+    assert other in labelled[one]
+    with pytest.raises(InputError, match="7 different names"):
+        eeg_sources.region_sources(model, data, 100.0, regions=["Ra"] * 7)
     np.testing.assert_allclose(np.diag(resolution.crosstalk), 1.0)
     assert ((resolution.own_share > 0.0) & (resolution.own_share <= 1.0)).all()
 
