@@ -127,6 +127,8 @@ class Table:
     section : str
         Identifier of the section in sections.yaml.
     note : str
+    folded : bool
+        Whether it is to be unfolded by who wants it.
     """
 
     title: str
@@ -134,6 +136,7 @@ class Table:
     rows: list[list[Scalar]]
     section: str = "parcellation"
     note: str = ""
+    folded: bool = False
 
 
 @dataclass(frozen=True)

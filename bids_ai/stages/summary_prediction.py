@@ -13,6 +13,7 @@ from bids_ai.bids.tables import read_table
 from bids_ai.report.model import Scalar, Statement, Table
 from bids_ai.stages.context import Context
 from bids_ai.stages.steps import read_sidecar
+from bids_ai.stages.summary_prediction_sites import site_table_of
 
 _PRIMARY = "leave-site-out"
 _SECTION = "prediction"
@@ -30,13 +31,18 @@ def statements(context: Context, entry: Recording) -> list[Statement]:
 
 
 def score_tables(context: Context, entry: Recording) -> list[Table]:
-    """Scores of every model on one recording, simplest first."""
+    """Scores of every model on one recording, simplest first, and of each of its sites."""
     tables = []
     for atlas in context.index.volume_atlases():
         path = context.names.path("ccep_scores", ieeg=entry.item, atlas=atlas.label)
         if path.is_file():
-            title = f"Scores: {Path(entry.item).name}, {atlas.label}"
-            tables += score_tables_of(read_table(path), _PRIMARY, context.config.ccep.exclusion_mm, title)
+            where, radius_mm = f"{Path(entry.item).name}, {atlas.label}", context.config.ccep.exclusion_mm
+            scores = read_table(path)
+            tables += score_tables_of(scores, _PRIMARY, radius_mm, f"Scores: {where}")
+            pairs = context.names.path("ccep_comparison", ieeg=entry.item, atlas=atlas.label)
+            if pairs.is_file():
+                own = scores[(scores["split"] == _PRIMARY) & (scores["radius"] == radius_mm)]
+                tables.append(site_table_of(read_table(pairs), own, f"Site by site: {where}"))
     return tables
 
 

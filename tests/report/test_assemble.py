@@ -136,7 +136,7 @@ def test_every_string_of_the_dataset_is_escaped(tmp_path):
         "inputs": [{"path": EVIL, "kind": EVIL, "reason": EVIL, "recording": EVIL, "details": EVIL}],
         "warnings": [{"text": EVIL, "where": EVIL, "advice": EVIL}],
         "tables": [
-            {"title": EVIL, "columns": [EVIL], "rows": [[EVIL]], "note": EVIL, "section": place}
+            {"title": EVIL, "columns": [EVIL], "rows": [[EVIL]], "note": EVIL, "section": place, "folded": True}
             for place in ("summary", "inputs", "parcellation", "errors")
         ],
     }
@@ -151,6 +151,16 @@ def test_every_string_of_the_dataset_is_escaped(tmp_path):
     assert_harmless(page)
     assert page.text.count("<script>alert(1)</script>") > 30  # shown as text
     assert_harmless(Page(assemble_index(tmp_path, ["01"], version=EVIL)))
+
+
+def test_a_folded_table_is_behind_its_title(tmp_path):
+    table = {"title": "Site by site", "columns": ["site"], "rows": [["A1-A2"]], "section": "summary"}
+    write(tmp_path, summary={"tables": [table | {"folded": True}, table | {"title": "Open"}]})
+    html = (tmp_path / "sub-01.html").read_text()
+    [folded] = re.findall(r"<details><summary>Site by site</summary>(.*?)</details>", html, re.DOTALL)
+    assert "<td>A1-A2</td>" in folded
+    assert "<caption>Open" not in folded
+    assert "<summary>Open" not in html
 
 
 def assert_harmless(page: Page) -> None:

@@ -16,6 +16,7 @@ from pathlib import Path
 import mne
 import numpy as np
 import pytest
+from scipy.stats import spearmanr
 
 from bids_ai.bids.description import write_root
 from bids_ai.bids.electrophysiology.brainvision import write_brainvision
@@ -33,6 +34,7 @@ from bids_ai.stages import (
     ieeg_preprocess,
     methods_electrophysiology,
     summary_prediction,
+    summary_prediction_sites,
 )
 from bids_ai.stages.context import Context
 from tests.conftest import DESCRIPTION, call_bids_ai
@@ -198,7 +200,7 @@ def test_report_says_it_in_a_sentence_and_a_table_simplest_first(predicted: Cont
     entry = predicted.index.recording(ITEM)
     [statement] = summary_prediction.statements(predicted, entry)
     assert statement.section == "prediction"
-    table, missing = summary_prediction.score_tables(predicted, entry)
+    table, missing, _ = summary_prediction.score_tables(predicted, entry)
     kinds = [row[1] for row in table.rows]
     assert kinds[0] == "without a model of the brain"
     assert kinds[-1] == "ceiling within the patient"
@@ -210,6 +212,38 @@ def test_report_says_it_in_a_sentence_and_a_table_simplest_first(predicted: Cont
     assert steps[-2:] == ["ccep_contact_model", "ccep_prediction"]
     figures = {path.name.split("_desc-")[1] for path in (predicted.output_dir / "sub-01/figures").glob("*_scores.svg")}
     assert figures == {f"{what}_scores.svg" for what in ("scores", "matrices", "output", "input", "sites", "waveforms")}
+
+
+def test_report_has_a_row_for_each_site(predicted: Context):
+    sites = summary_prediction.score_tables(predicted, predicted.index.recording(ITEM))[-1]
+    assert sites.folded
+    assert sites.section == "prediction"
+    assert [row[0] for row in sites.rows] == ["-".join(site) for site in SITES]
+    pairs = read_table(predicted.names.path("ccep_comparison", ieeg=ITEM, atlas=ATLAS))
+    scores = scores_of(predicted)
+    scores = scores[(scores["split"] == "leave-site-out") & (scores["radius"] == 13) & (scores["metric"] == "spearman")]
+    [best] = [column.removeprefix("best model: ") for column in sites.columns if column.startswith("best model")]
+    honest = scores[~scores["model"].isin(["nearest-site", "channel-mean", "reverse-edge"])]
+    assert honest.set_index("model")["value"].idxmax() == best
+    for row in sites.rows:
+        own = pairs[(pairs["site"] == row[0]) & pairs["counted"]]
+        cells = dict(zip(sites.columns, row, strict=True))
+        assert cells["region"] == own["site_region"].iloc[0]
+        assert cells["channels scored"] == len(own)
+        for column, model in ((f"best model: {best}", best), ("distance", "distance")):
+            told = own[["rms_uv", f"score_{model}"]].dropna()
+            assert cells[column] == pytest.approx(spearmanr(*told.to_numpy().T).statistic, abs=0.0051)
+        r = spearmanr(own["rms_odd_uv"], own["rms_even_uv"]).statistic
+        assert cells["ceiling"] == pytest.approx((2 * r / (1 + r)) ** 0.5, abs=0.0051)
+        # There is no DWI and no BOLD.
+        assert cells["distance, SC, FC"] is None
+        assert cells["distance, SC, FC, EC"] is None
+
+
+def test_a_table_of_pairs_that_lacks_some_is_refused(predicted: Context):
+    pairs = read_table(predicted.names.path("ccep_comparison", ieeg=ITEM, atlas=ATLAS))
+    with pytest.raises(InputError, match="each site and channel"):
+        summary_prediction_sites.site_table_of(pairs.iloc[1:], scores_of(predicted), "")
 
 
 def test_a_table_of_other_patients_predicts_as_well(tmp_path: Path, shared_work: Path):
