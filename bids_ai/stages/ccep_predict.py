@@ -45,7 +45,7 @@ def run(context: Context, ieeg: str, atlas: str) -> None:
     recorded = recorded_of(context, entry, responses, places, connectivity)
     wanted = context.config.prediction.predictors or list(PREDICTORS)
     # Other patients are scored at the group level.
-    predictions = predict_all(recorded, wanted, [PRIMARY, "leave-lead-out", PLAIN])
+    predictions = _defined(predict_all(recorded, wanted, [PRIMARY, "leave-lead-out", PLAIN]))
     scores = _scores(context, recorded, predictions)
     meta = {
         "Amplitude": f"{AMPLITUDE}: RMS of the average from 11 to 100 ms",
@@ -71,6 +71,18 @@ def run(context: Context, ieeg: str, atlas: str) -> None:
     units = connectivity.units
     figures.draw(context, entry, atlas, nodes, responses, places, recorded, done.primary, shown, effective, units)
     tables.write_scores(context, done, scores, _verdict(context, scores, connectivity), connectivity.unreliable)
+
+
+def _defined(predictions: dict[str, dict[str, Predicted]]) -> dict[str, dict[str, Predicted]]:
+    """Without the splits in which a model is undefined whatever the data: rows of nothing but n/a say nothing."""
+    from bids_ai.ccep.prediction.registry import get_predictor
+    from bids_ai.ccep.scoring.splits import PLAIN
+
+    found = {}
+    for model, by_split in predictions.items():
+        hidden = get_predictor(model).needs_reversed
+        found[model] = {split: one for split, one in by_split.items() if split == PLAIN or not hidden}
+    return found
 
 
 def _scores(context: Context, recorded: Recorded, predictions: dict[str, dict[str, Predicted]]) -> pd.DataFrame:

@@ -78,6 +78,8 @@ def _draw_scores(context: Context, holes: dict[str, str], scores: pd.DataFrame) 
     from bids_ai.report.figures.prediction import plot_scores
 
     table = scores[scores["metric"] == "spearman"]
+    if table.empty:  # only models that the split does not define
+        return
     order = sorted(table["model"], key=lambda model: KINDS.index(kind_of(model)))
     table = table.set_index("model").loc[order].reset_index()
     kinds = [kind_of(model) for model in order]

@@ -27,6 +27,7 @@ PRIMARY = "leave-site-out"
 #: Models whose matrices between regions are written; the table of comparison has all of them.
 MATRICES = ("distance", "sc", "fc", "ec", "ec-ieeg", "distance+sc+fc", "distance+sc+fc+ec")
 _UV = 1e6
+_HIDDEN = "all other splits hide the pair the other way round, and nothing else is known to it"
 #: What the columns of the tables mean.
 _COMPARISON_COLUMNS = {
     "contact_1": "First contact of the site; the second is beside it",
@@ -195,7 +196,8 @@ def write_scores(
             "Description": one.label,
             "Source": one.source,
             "WithinPatientCeiling": one.within_patient,
-            "Reason": next(iter(done.by_split[model].values())).reason,
+            "Splits": list(done.by_split[model]),
+            "Reason": _HIDDEN if one.needs_reversed else next(iter(done.by_split[model].values())).reason,
         }
         for model, one in models.items()
     }

@@ -61,6 +61,8 @@ def score_tables_of(scores: pd.DataFrame, split: str, radius_mm: float, title: s
     from bids_ai.ccep.prediction.kinds import KINDS, kind_of
 
     rows = scores[(scores["split"] == split) & (scores["radius"] == radius_mm)]
+    if rows.empty:
+        return []
     by = {metric: part.set_index("model") for metric, part in rows.groupby("metric")}
     rho = by["spearman"]
     order = sorted((str(model) for model in rho.index), key=lambda model: KINDS.index(kind_of(model)))

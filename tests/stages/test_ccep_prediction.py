@@ -11,6 +11,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import mne
@@ -148,11 +149,16 @@ def test_distance_predicts_what_falls_with_distance(predicted: Context):
         row = rows.loc[(model, "spearman")]
         assert np.isnan(row["value"])
         assert "not given" in row["reason"]
+    # By design it has nothing to go by where the split does not leak.
+    assert set(table["split"][table["model"] == "reverse-edge"]) == {"leave-site-out-plain"}
     # The primary measure is given for other radii as well.
     assert set(table["radius"]) == {0, 13, 20, 30}
     meta = read_json(sidecar(predicted.names.path("ccep_scores", ieeg=ITEM, atlas=ATLAS)))
     assert meta["Adds"] is None
     assert "cannot be told" in meta["Verdict"]
+    assert meta["Models"]["reverse-edge"]["Splits"] == ["leave-site-out-plain"]
+    assert "hide the pair" in meta["Models"]["reverse-edge"]["Reason"]
+    assert "not given" in meta["Models"]["ec"]["Reason"]
 
 
 def test_a_row_for_every_site_and_channel_and_nothing_of_the_site_itself(predicted: Context):
@@ -205,7 +211,8 @@ def test_report_says_it_in_a_sentence_and_a_table_simplest_first(predicted: Cont
     assert kinds[0] == "without a model of the brain"
     assert kinds[-1] == "ceiling within the patient"
     reasons = dict(missing.rows)
-    assert len(table.rows) + len(reasons) == len(PREDICTORS)
+    assert len(table.rows) + len(reasons) == len(PREDICTORS) - 1
+    assert "reverse-edge" not in {row[0] for row in table.rows} | set(reasons)
     assert "distance" not in reasons
     assert "not given" in reasons["sc"]
     steps = [one["step"] for one in methods_electrophysiology.signal_steps(predicted, entry)]
@@ -323,3 +330,15 @@ def test_a_model_left_by_another_version_is_told(predicted: Context):
             ccep_predict.run(predicted, ITEM, ATLAS)
     finally:
         path.write_bytes(before)
+
+
+def test_nothing_but_a_model_that_the_split_hides(predicted: Context):
+    settings = predicted.config.prediction.model_copy(update={"predictors": ["reverse-edge"]})
+    alone = replace(predicted, config=predicted.config.model_copy(update={"prediction": settings}))
+    ccep_predict.run(alone, ITEM, ATLAS)
+    [statement] = summary_prediction.statements(alone, alone.index.recording(ITEM))
+    assert "was not asked" in statement.text
+    [sites] = summary_prediction.score_tables(alone, alone.index.recording(ITEM))
+    assert not [column for column in sites.columns if column.startswith("best model")]
+    assert [row[0] for row in sites.rows] == ["-".join(site) for site in SITES]
+    assert all(row[3:-1] == [None, None, None] for row in sites.rows)

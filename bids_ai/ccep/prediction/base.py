@@ -31,6 +31,8 @@ class Predictor(ABC):
         It is shown the waveforms of training sites, and predicts some.
     by_channel : bool
         Its score learns something of each channel from the other sites (`Predicted.by_channel`).
+    needs_reversed : bool
+        It is made of the pair the other way round, which every split but `splits.PLAIN` hides: it has no score there.
     """
 
     name: str
@@ -39,6 +41,7 @@ class Predictor(ABC):
     within_patient = False
     learns_waveforms = False
     by_channel = False
+    needs_reversed = False
 
     @abstractmethod
     def fit(self, training: Sequence[Recorded]) -> Predictor:

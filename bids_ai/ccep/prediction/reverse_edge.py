@@ -23,6 +23,7 @@ class ReverseEdge(Predictor):
     label = "the pair measured the other way round"
     source = "within-patient ceiling, docs/ccep_scoring.md"
     within_patient = True
+    needs_reversed = True
 
     def fit(self, training: Sequence[Recorded]) -> ReverseEdge:
         """Keep the responses between sites."""
