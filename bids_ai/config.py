@@ -23,7 +23,10 @@ class _Section(BaseModel):
 
 
 class TemplateConfig(_Section):
-    """A template of the user's own; all paths absent means the template bundled with nilearn."""
+    """A template of the user's own; all paths absent means the template bundled with nilearn.
+
+    The name of a fetched template (``template: MNI152NLin2009cAsym``) is replaced by its files before it comes here.
+    """
 
     t1w: Path | None = Field(None, description="Skull-stripped T1w template.")
     mask: Path | None = Field(None, description="Brain mask on the grid of the template.")
@@ -204,7 +207,10 @@ class ParcellationConfig(_Section):
     """Atlases and how they are applied."""
 
     atlases: Annotated[list[str], Field(min_length=1)] = Field(
-        default_factory=lambda: ["EqualVolume:100"], description="Names of registered atlases, or files."
+        default_factory=lambda: ["EqualVolume:100"], description="Names of registered or fetched atlases, or files."
+    )
+    atlas_dir: Path | None = Field(
+        None, description="Folder of fetched atlases and templates; null: BIDS_AI_ATLAS_DIR, or the user's data folder."
     )
     table: Path | None = Field(None, description="Region table of a single atlas file; null: the one beside it.")
     space: str | None = Field(None, description="Space of the atlas files, where they do not say it themselves.")

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from importlib import import_module
 
 from bids_ai import __version__
-from bids_ai.errors import BidsAiError, UsageError
+from bids_ai.errors import BidsAiError
 
 #: Command -> what it does; the module of the same name in bids_ai.cli has add_arguments(parser) and execute(args).
 COMMANDS = {
@@ -17,11 +17,9 @@ COMMANDS = {
     "index": "write the index and the resolved configuration, for calling snakemake by hand",
     "ccep": "responses to single-pulse stimulation of SEEG and ECoG recordings, and nothing else",
     "ec": "effective connectivity of tables of signals, without a BIDS dataset",
+    "fetch": "published atlases and templates into a folder, for use there or without network",
     "simulate": "write a BIDS dataset of virtual subjects whose connectivity is known",
     "stage": "run one stage of the workflow (the workflow calls this)",
-}
-NOT_YET = {
-    "fetch": "Fetching atlases and templates",
 }
 
 EPILOG = """exit codes:
@@ -47,8 +45,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if argv is None else argv)
     try:
         command = next((word for word in arguments if not word.startswith("-")), None)
-        if command in NOT_YET:
-            raise UsageError(f"{NOT_YET[command]} (bids-ai {command}) is not there yet in version {__version__}.")
         own, extra = _split(arguments)
         args = _parser(command).parse_args(_hyphens(own), argparse.Namespace(snakemake_args=extra))
         return int(import_module(f"bids_ai.cli.{args.command}").execute(args) or 0)

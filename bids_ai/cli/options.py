@@ -11,7 +11,7 @@ from bids_ai.bids.dataset import Selection, strip_prefix
 from bids_ai.bids.files import read_json
 from bids_ai.cli.places import absolute
 from bids_ai.config import Config
-from bids_ai.errors import UsageError
+from bids_ai.errors import InputError, UsageError
 from bids_ai.stages.plan import STAGES
 
 #: Options users of other apps know and that belong to later versions.
@@ -66,7 +66,14 @@ def add_settings(parser: argparse.ArgumentParser) -> None:
         "--atlases",
         nargs="+",
         metavar="ATLAS",
-        help="names (EqualVolume:100, GrownSeitzman2018, GrownPower2011, GrownDosenbach2010) or NIfTI files",
+        help="names (EqualVolume:100, GrownSeitzman2018, GrownPower2011, GrownDosenbach2010), names of fetched atlases "
+        "(Schaefer2018:100; bids-ai fetch --list), or NIfTI files",
+    )
+    group.add_argument(
+        "--atlas-dir",
+        type=Path,
+        metavar="DIR",
+        help="folder that 'bids-ai fetch' filled (BIDS_AI_ATLAS_DIR, or ~/.local/share/bids_ai)",
     )
     group.add_argument("--atlas-table", type=Path, metavar="TABLE", help="region table of the one atlas file given")
     group.add_argument("--atlas-space", metavar="SPACE", help="space of the atlas files, such as MNI152NLin2009cAsym")
@@ -147,6 +154,7 @@ def configuration(args: argparse.Namespace) -> Config:
         ("parcellation", "table"): args.atlas_table,
         ("parcellation", "space"): args.atlas_space,
         ("parcellation", "template"): args.atlas_template,
+        ("parcellation", "atlas_dir"): args.atlas_dir,
         ("parcellation", "min_coverage"): args.min_coverage,
         ("surrogate", "model"): args.model,
         ("ccep", "responder"): getattr(args, "preset", None),
@@ -157,6 +165,7 @@ def configuration(args: argparse.Namespace) -> Config:
     for path, value in overrides.items():
         if value is not None:
             _place(values, path, value)
+    _name_template(values)
     return _with_absolute_paths(settings.build(values, str(args.config_file or "The command line")))
 
 
@@ -171,15 +180,43 @@ def _place(values: dict[str, Any], path: tuple[str, ...], value: Any) -> None:
         section[path[-1]] = value
 
 
+def _name_template(values: dict[str, Any]) -> None:
+    """Put the files of a fetched template in the place of its name (``anat: {template: MNI152NLin2009cAsym}``)."""
+    anat, parcellation = values.get("anat"), values.get("parcellation")
+    if not isinstance(anat, dict) or not isinstance(anat.get("template"), str):
+        return
+    from bids_ai.parcellation.fetched import fetched_template
+
+    folder = parcellation.get("atlas_dir") if isinstance(parcellation, dict) else None
+    try:
+        anat["template"] = fetched_template(anat["template"], Path(folder) if folder else None)
+    except InputError as error:
+        raise UsageError(f"anat.template: {error}") from error
+
+
 def _with_absolute_paths(config: Config) -> Config:
     parcellation, template = config.parcellation, config.anat.template
     parcellation.atlases = [
         str(absolute(Path(atlas))) if Path(atlas).expanduser().exists() else atlas for atlas in parcellation.atlases
     ]
-    files: list[tuple[Any, str]] = [(parcellation, name) for name in ("table", "template")]
+    if parcellation.atlas_dir is None and any(map(_is_published, parcellation.atlases)):
+        from bids_ai.parcellation.fetched import default_folder
+
+        parcellation.atlas_dir = (
+            default_folder()
+        )  # written down, since jobs on other nodes may have another environment
+    files: list[tuple[Any, str]] = [(parcellation, name) for name in ("table", "template", "atlas_dir")]
     files += [(template, name) for name in ("t1w", "mask", "head", "gm", "wm")]
     files += [(config.structural_connectivity, "group"), (config.prediction, "group_prior")]
     for section, name in files:
         if getattr(section, name):
             setattr(section, name, absolute(getattr(section, name)))
     return config
+
+
+def _is_published(atlas: str) -> bool:
+    if atlas.endswith((".nii", ".nii.gz")):
+        return False
+    from bids_ai.parcellation.published import published
+
+    return bool(published().resolve(atlas.partition(":")[0]))

@@ -226,7 +226,13 @@ def check_atlases(index: Index, config: Config, cache_dir: Path, findings: Findi
         )
     for spec in settings.atlases:
         try:
-            atlas = load_atlas(spec, cache_dir=cache_dir, table=settings.table, space=settings.space)
+            atlas = load_atlas(
+                spec,
+                cache_dir=cache_dir,
+                table=settings.table,
+                space=settings.space,
+                atlas_dir=settings.atlas_dir,
+            )
         except BidsAiError as error:
             findings.refusals.append(f"Atlas {spec}: {error}")
             continue

@@ -9,8 +9,10 @@ import nibabel as nib
 import pandas as pd
 
 from bids_ai.errors import InputError
+from bids_ai.parcellation.fetched import fetched_atlas
 from bids_ai.parcellation.files import load_atlas_file
 from bids_ai.parcellation.nodes import validate_nodes
+from bids_ai.parcellation.published import published
 from bids_ai.parcellation.registry import build_registered, registered_names
 
 
@@ -52,20 +54,24 @@ class Atlas:
         return "_".join(f"{key}-{value}" for key, value in self.entities.items())
 
 
-def load_atlas(spec: str, *, cache_dir: Path, table: Path | None = None, space: str | None = None) -> Atlas:
-    """Load an atlas by its registered name or from a file.
+def load_atlas(
+    spec: str, *, cache_dir: Path, table: Path | None = None, space: str | None = None, atlas_dir: Path | None = None
+) -> Atlas:
+    """Load an atlas by its registered name, by the name of a published one that was fetched, or from a file.
 
     Parameters
     ----------
     spec : str
-        Registered name (``EqualVolume:100``, ``GrownSeitzman2018``, `registered_names`), or path of a label volume
-        (``.nii``, ``.nii.gz``).
+        Registered name (``EqualVolume:100``, ``GrownSeitzman2018``, `registered_names`), name of a fetched atlas
+        (``Schaefer2018:100``), or path of a label volume (``.nii``, ``.nii.gz``).
     cache_dir : pathlib.Path
         Folder in which embedded atlases are kept once made.
     table : pathlib.Path, optional
         Region table of a file; otherwise looked for beside it.
     space : str, optional
-        MNI152 variant of a file that does not state it. Embedded atlases know theirs.
+        MNI152 variant of a file that does not state it. Embedded and fetched atlases know theirs.
+    atlas_dir : pathlib.Path, optional
+        Folder of fetched atlases (`bids_ai.parcellation.fetched.default_folder`).
 
     Returns
     -------
@@ -79,10 +85,15 @@ def load_atlas(spec: str, *, cache_dir: Path, table: Path | None = None, space: 
     embedded = build_registered(spec, Path(cache_dir))
     if embedded is not None:
         return Atlas(**embedded)
+    path = Path(spec)
     if not str(spec).endswith((".nii", ".nii.gz")):
-        raise InputError(
-            f"There is no atlas {spec!r}. Registered are {', '.join(registered_names())}; or give the path of a label "
-            "volume (.nii, .nii.gz)."
-        )
-    entities, image, nodes, where, facts, notes = load_atlas_file(Path(spec), table=table, space=space)
+        fetched = fetched_atlas(spec, atlas_dir)
+        if fetched is None:
+            raise InputError(
+                f"There is no atlas {spec!r}. Registered are {', '.join(registered_names())}; to be fetched are "
+                f"{', '.join(work.name for work in published().works)} (bids-ai fetch --list); or give the path of a "
+                "label volume (.nii, .nii.gz)."
+            )
+        path, table, space = fetched, None, None  # those are of the user's own files
+    entities, image, nodes, where, facts, notes = load_atlas_file(path, table=table, space=space)
     return Atlas(entities, image, validate_nodes(nodes), where, **facts, notes=tuple(notes))

@@ -19,7 +19,7 @@ from bids_ai.parcellation.names import listed
 from bids_ai.parcellation.nodes import complete_nodes
 from bids_ai.parcellation.volumes import read_label_image
 
-_TABLE_ENDINGS = (".tsv", ".csv", ".json", ".txt", ".lut", ".ctab")
+_TABLE_ENDINGS = (".tsv", ".csv", ".json", ".txt", ".lut", ".ctab", ".xml")
 _TABLE_TAILS = ("", "_dseg", "_label", "_labels", "_order", "_LUT", "_lut")
 _NOISE = re.compile(
     r"[_\-](space-[A-Za-z0-9]+|res-[A-Za-z0-9]+|FSLMNI152|MNI152[A-Za-z0-9]*|MNI|2009[abc](?:Asym|Sym)"
@@ -244,19 +244,21 @@ def atlas_entities(path: Path) -> dict[str, str]:
 
 
 def _licence(entities: dict[str, str], path: Path) -> dict[str, str]:
-    """Take licence and citation from the BIDS description beside the volume, else from what is known."""
+    """Take licence and citation from the JSON or BIDS description beside the volume, else from what is known."""
     atlas = entities["atlas"]
     known = next((facts for name, facts in _KNOWN.items() if atlas.lower().startswith(name.lower())), None)
     licence, citation = known or ("not stated", "not stated")
-    description = path.with_name(f"atlas-{atlas}_description.json")
-    if description.is_file():
+    for description in (path.with_name(f"{_stem(path)}.json"), path.with_name(f"atlas-{atlas}_description.json")):
+        if not description.is_file():
+            continue
         try:
             content = json.loads(description.read_text(encoding="utf-8-sig"))
         except json.JSONDecodeError as fault:
             raise InputError(f"{description} is not valid JSON: {fault}.") from fault
-        licence = str(content.get("License") or licence)
-        references = content.get("ReferencesAndLinks") or citation
-        citation = "; ".join(map(str, references)) if isinstance(references, list) else str(references)
+        if isinstance(content, dict):
+            licence = str(content.get("License") or licence)
+            references = content.get("ReferencesAndLinks") or citation
+            citation = "; ".join(map(str, references)) if isinstance(references, list) else str(references)
     return {"licence": licence, "citation": citation}
 
 

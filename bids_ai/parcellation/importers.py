@@ -2,7 +2,7 @@
 
 Read are BIDS TSV (``index name ...``), CSV (as abagen writes it: ``id,label,hemisphere,structure``), FreeSurfer
 colour tables (``index name R G B A``, also Schaefer's), lists of names or of ``index name`` (``.txt``), label
-JSON (neuroparc's ``rois``, ``LabelMap``, or ``{"1": "name"}``), and xcpEngine's group of files
+JSON (neuroparc's ``rois``, ``LabelMap``, or ``{"1": "name"}``), AAL's XML, and xcpEngine's group of files
 (``*NodeNames.txt``, ``*NodeIndex.1D``, ``*CommunityAffiliation.1D``, ``*CommunityNames.txt``).
 """
 
@@ -14,6 +14,7 @@ import json
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pandas as pd
 
@@ -80,9 +81,11 @@ def read_region_table(path: Path) -> pd.DataFrame:
         return _from_delimited(text, path)
     if ending in {".txt", ".lut", ".ctab", ".1d", ""}:
         return _from_lines(text, path)
+    if ending == ".xml":
+        return _from_xml(text, path)
     raise InputError(
         f"Region table {path} has an unknown ending. Give .tsv or .csv with the columns index and name, a FreeSurfer "
-        "colour table, a .txt list of names, or a label .json."
+        "colour table, a .txt list of names, a label .json, or an .xml of labels."
     )
 
 
@@ -213,6 +216,22 @@ def _from_json(text: str, path: Path) -> pd.DataFrame:
         )
     names = [re.sub(rf"^{re.escape(index)}_", "", name) for index, name in entries.items()]
     return _table(list(entries), names if len(set(names)) == len(names) else list(entries.values()))
+
+
+def _from_xml(text: str, path: Path) -> pd.DataFrame:
+    """Read ``<label><index>1</index><name>Precentral_L</name></label>``, as AAL has it."""
+    try:
+        # Entities are what makes XML dangerous, and a table of labels has none.
+        if "<!ENTITY" in text:
+            raise InputError(f"Region table {path} declares entities, which a table of labels does not need.")
+        labels = list(ElementTree.fromstring(text).iter("label"))
+    except ElementTree.ParseError as fault:
+        raise InputError(f"Region table {path} is not valid XML: {fault}.") from fault
+    index = [(label.findtext("index") or "").strip() for label in labels]
+    names = [(label.findtext("name") or "").strip() for label in labels]
+    if not labels or not all(map(_is_integer, index)):
+        raise InputError(f"{path} lists no regions: expected <label><index>1</index><name>...</name></label>.")
+    return _table(index, names)
 
 
 def _json_entries(content: object) -> dict[str, str]:

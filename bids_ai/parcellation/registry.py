@@ -116,6 +116,14 @@ def registered_names() -> list[str]:
     return [f"{name}:N" if entry.any_size else name for name, entry in _REGISTERED.items()]
 
 
+def is_registered(spec: str) -> bool:
+    """Tell whether a spec names an atlas that is made here."""
+    try:
+        return _resolve(spec) is not None
+    except InputError:  # one of any size, without its size
+        return True
+
+
 def build_registered(spec: str, cache_dir: Path, *, resolution: int = 2) -> dict[str, Any] | None:
     """Make a registered atlas, or take it from the cache.
 

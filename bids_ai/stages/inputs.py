@@ -23,7 +23,13 @@ def atlas_volume(context: Context, label: str) -> Atlas:
 
     settings = context.config.parcellation
     spec = context.index.atlas(label).spec
-    return load_atlas(spec, cache_dir=context.cache_dir, table=settings.table, space=settings.space)
+    return load_atlas(
+        spec,
+        cache_dir=context.cache_dir,
+        table=settings.table,
+        space=settings.space,
+        atlas_dir=settings.atlas_dir,
+    )
 
 
 def atlas_in_template(context: Context, label: str) -> tuple[Any, str]:

@@ -115,13 +115,6 @@ def test_options_of_later_versions_say_so(run_cli, tmp_path, option, values):
     assert f"{option}: {options.NOT_YET[option]} is not there yet" in answer.err
 
 
-@pytest.mark.parametrize("command", ["fetch"])
-def test_commands_of_later_versions_say_so(run_cli, command):
-    answer = run_cli(command, "x", "--whatever")
-    assert answer.code == 2
-    assert f"(bids-ai {command}) is not there yet" in answer.err
-
-
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [

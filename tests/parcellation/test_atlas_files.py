@@ -249,5 +249,5 @@ def test_names_with_spaces_and_accents(tmp_path: Path, four_blocks: np.ndarray) 
 
 
 def test_an_unknown_name_lists_what_is_registered(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"no atlas 'Schaefer'.*GrownSeitzman2018.*EqualVolume:N"):
-        load_atlas("Schaefer", cache_dir=tmp_path)
+    with pytest.raises(InputError, match=r"no atlas 'Nobody2030'.*GrownSeitzman2018.*EqualVolume:N"):
+        load_atlas("Nobody2030", cache_dir=tmp_path)

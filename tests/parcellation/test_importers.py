@@ -74,6 +74,15 @@ def test_neuroparc_json_loses_empty_and_numbers(tmp_path: Path) -> None:
     assert read_region_table(path)["name"].tolist() == ["Vis", "region2"]
 
 
+def test_xml_of_aal(tmp_path: Path) -> None:
+    labels = "".join(f"<label><index>{k}</index><name> {n} </name></label>" for k, n in ((2001, "A_L"), (3, "A_R")))
+    text = f'<?xml version="1.0" encoding="ISO-8859-1"?><atlas version="1.0"><data>{labels}</data></atlas>'
+    nodes = read_region_table(_write(tmp_path, "AAL3v1.xml", text))
+    assert nodes["index"].tolist() == [3, 2001]
+    assert nodes["name"].tolist() == ["A_R", "A_L"]
+    assert nodes["hemisphere"].tolist() == ["R", "L"]
+
+
 def test_a_sidecar_is_no_table(tmp_path: Path) -> None:
     path = _write(tmp_path, "t.json", '{"Space": "MNI152NLin6Asym", "Resolution": "2 mm"}')
     assert not is_label_json(path)
@@ -108,6 +117,10 @@ def test_xcp_layout(tmp_path: Path) -> None:
         ("t.json", "{", "not valid JSON"),
         ("t.1D", "1\n2\n", "numbers, not names"),
         ("t.xlsx", "x", "unknown ending"),
+        ("t.xml", "<atlas>", "not valid XML"),
+        ("t.xml", "<atlas/>", "lists no regions"),
+        ("t.xml", "<a><label><index>x</index><name>A</name></label></a>", "lists no regions"),
+        ("t.xml", '<!DOCTYPE a [<!ENTITY x "y">]><a/>', "declares entities"),
     ],
 )
 def test_unusable_tables_are_refused_with_the_reason(tmp_path: Path, name: str, text: str, message: str) -> None:
