@@ -176,6 +176,13 @@ class Index:
             found |= {entry.subject for entry in entries}
         return sorted(found - {""})
 
+    def used_names(self, subject: str) -> set[str]:
+        """Names of the files of a subject that something is made from: what one recording leaves, another may use."""
+        entries: list[Any] = [*self.anatomies, *self.recordings, *self.diffusions]
+        paths = ("t1w", "source", "sbref", "events", "mask", "confounds", "reverse")
+        found = (getattr(entry, name, None) for entry in entries if entry.subject == subject for name in paths)
+        return {Path(path).name for path in found if path}
+
     def anatomy(self, item: str) -> Anatomy:
         """T1w by its item."""
         return self._anatomy[item]

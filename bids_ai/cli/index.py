@@ -9,14 +9,14 @@ import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TextIO
 
 import yaml
 
 from bids_ai.bids.files import write_text
-from bids_ai.bids.index import Diffusion, Index, Recording
+from bids_ai.bids.index import Index
 from bids_ai.cli import options
 from bids_ai.cli.engine import workflow_dir
+from bids_ai.cli.inputs import needed, show_inputs
 from bids_ai.cli.places import absolute, check_places, default_work_dir
 from bids_ai.config import Config
 from bids_ai.errors import UsageError
@@ -35,7 +35,7 @@ def execute(args: argparse.Namespace) -> int:
     run = prepare(args)
     for warning in run.warnings:
         print(f"warning: {warning}", file=sys.stderr)
-    show_inputs(run.index, sys.stderr)
+    show_inputs(run.inputs, sys.stderr)
     run.save(assemble_reports=True)
     print(f"Index: {run.index_file}\nConfiguration: {run.config_file}\n\nNow:\n")
     places = [shlex.quote(str(path)) for path in (workflow_dir() / "Snakefile", run.config_file, run.work_dir)]
@@ -56,6 +56,11 @@ class PreparedRun:
     index: Index
     stages: list[str]
     warnings: list[str]
+
+    @property
+    def inputs(self) -> Index:
+        """The index without what none of the stages works on."""
+        return needed(self.index, self.stages, self.config)
 
     @property
     def config_file(self) -> Path:
@@ -179,37 +184,3 @@ def _fitting_stages(config: Config, args: argparse.Namespace) -> Config:
         return config
     surrogate = config.surrogate.model_copy(update={"structural": "none"})
     return config.model_copy(update={"surrogate": surrogate})
-
-
-def show_inputs(index: Index, out: TextIO) -> None:
-    """Print the file chosen for every input, and what was left out and why."""
-    for anatomy in index.anatomies:
-        print(f"{anatomy.subject}  T1w  {anatomy.t1w}", file=out)
-        for name in anatomy.unused:
-            print(f"{anatomy.subject}  T1w  not used: {name}", file=out)
-    for recording in index.recordings:
-        for line in _recording_lines(recording):
-            print(f"{recording.subject}  {line}", file=out)
-    for diffusion in index.diffusions:
-        for line in _diffusion_lines(diffusion):
-            print(f"{diffusion.subject}  {line}", file=out)
-    for skipped in index.skipped:
-        print(f"{skipped.subject}  LEFT OUT  {skipped.what}: {skipped.reason}", file=out)
-
-
-def _diffusion_lines(entry: Diffusion) -> list[str]:
-    kinds = {"builtin": "DWI", "qsiprep": "DWI (QSIPrep)"}
-    lines = [f"{kinds[entry.engine]}  {entry.source}"]
-    lines += [f"reverse-encoded  {entry.reverse}"] if entry.reverse else []
-    return lines + [f"not used: {name}" for name in entry.unused]
-
-
-def _recording_lines(entry: Recording) -> list[str]:
-    raw = {"bold": "BOLD", "eeg": "EEG", "ieeg": "iEEG with stimulation" if entry.stimulated else "iEEG"}
-    kinds = {"builtin": raw[entry.modality], "fmriprep": "BOLD (fMRIPrep)", "timeseries": f"series ({entry.atlas})"}
-    assert entry.tr is not None
-    rate = f"TR {entry.tr:g} s" if entry.modality == "bold" else f"region series at {1 / entry.tr:g} Hz"
-    lines = [f"{kinds[entry.engine]}  {entry.source}  {rate}"]
-    companions = ("sbref", "events", "mask", "confounds")
-    lines += [f"{what}  {getattr(entry, what)}" for what in companions if getattr(entry, what)]
-    return lines + [f"not used: {name}" for name in entry.unused]

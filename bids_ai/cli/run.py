@@ -12,7 +12,8 @@ from pathlib import Path
 
 from bids_ai.bids.index import Index
 from bids_ai.cli import engine, group, options
-from bids_ai.cli.index import PreparedRun, prepare, show_inputs
+from bids_ai.cli.index import PreparedRun, prepare
+from bids_ai.cli.inputs import show_inputs
 from bids_ai.cli.locks import lock_subjects
 from bids_ai.cli.places import older_outputs
 from bids_ai.errors import UsageError
@@ -80,7 +81,7 @@ def execute(args: argparse.Namespace) -> int:
         print(f"warning: {warning}", file=sys.stderr)
     if args.boilerplate_only:
         return _print_methods(run)
-    show_inputs(run.index, sys.stdout if args.dry_run else sys.stderr)
+    show_inputs(run.inputs, sys.stdout if args.dry_run else sys.stderr)
     if args.dry_run:
         return _dry_run(run, args)
     note = older_outputs(run.output_dir)

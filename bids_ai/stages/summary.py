@@ -222,7 +222,8 @@ def _inputs(context: Context, subject: str) -> list[InputFile]:
             if getattr(entry, what):
                 found.append(InputFile(relative(getattr(entry, what)), what, recording=name))
         reason = "field maps, other echoes and other spaces are not used"
-        found += [InputFile(item, "other", used=False, reason=reason, recording=name) for item in entry.unused]
+        left = [item for item in entry.unused if item not in index.used_names(subject)]
+        found += [InputFile(item, "other", used=False, reason=reason, recording=name) for item in left]
     for series in diffusion.series_of(context, subject):
         found += diffusion.input_files(series, root)
     for skipped in index.skipped:
