@@ -25,6 +25,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     options.add_locations(parser)
     options.add_selection(parser)
     options.add_settings(parser)
+    # Known, so that a call that was meant for bids-ai run is told what to do.
+    options.add_stages(parser, shown=False)
+    options.add_models(parser, shown=False)
     parser.add_argument(
         "--preset",
         choices=RESPONDERS,
@@ -37,7 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def execute(args: argparse.Namespace) -> int:
     """Run the workflow up to the responses."""
-    if args.stages or args.anat_only:
-        raise UsageError("bids-ai ccep has its stages; for others use 'bids-ai run ... --stages'.")
+    if args.stages or args.anat_only or args.skip:
+        raise UsageError("bids-ai ccep has its stages; for others use 'bids-ai run ... participant --stages'.")
     args.stages = ["ccep"]
     return run.execute(args)

@@ -28,6 +28,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     options.add_locations(parser)
     options.add_selection(parser)
     options.add_settings(parser)
+    options.add_stages(parser)
+    options.add_models(parser)
 
 
 def execute(args: argparse.Namespace) -> int:

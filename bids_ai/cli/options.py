@@ -84,24 +84,47 @@ def add_settings(parser: argparse.ArgumentParser) -> None:
         help="brain-extracted T1w template of the atlas files' space: they are registered to the template of the run "
         "instead of being placed by their coordinates alone",
     )
-    group.add_argument("--min-coverage", type=float, metavar="FRACTION", help="below it a region is n/a")
-    group.add_argument("--model", help="surrogate family, or auto (default): the best by held-out prediction")
-    group.add_argument(
-        "--stages", nargs="+", default=[], metavar="STAGE", help=f"only up to these: {', '.join(STAGES)} (default: all)"
-    )
-    group.add_argument("--anat-only", action="store_true", help="same as --stages anat")
-    group.add_argument("--skip", nargs="+", default=[], metavar="STAGE", help="stages to leave out")
     group.add_argument("--random-seed", type=int, metavar="N", help="one seed for everything")
-    device = group.add_mutually_exclusive_group()
-    device.add_argument("--device", choices=("auto", "cpu", "cuda"), help="where surrogates are fitted")
-    device.add_argument("--gpu", dest="device", action="store_const", const="cuda", help="same as --device cuda")
-    device.add_argument("--no-gpu", dest="device", action="store_const", const="cpu", help="same as --device cpu")
     group.add_argument("--sloppy", action="store_true", help="coarse registration; for tests only")
     group.add_argument(
         "-w", "--work-dir", type=Path, metavar="DIR", help="intermediate files (OUTPUT_DIR/../bids_ai_work)"
     )
     for option in NOT_YET:
         group.add_argument(option, nargs="*", action=_NotYet, help=argparse.SUPPRESS)
+
+
+def add_stages(parser: argparse.ArgumentParser, *, shown: bool = True) -> None:
+    """Which stages are run; a command that has its own does not show them."""
+    group = parser.add_argument_group("which stages")
+    words = {
+        "stages": f"only up to these: {', '.join(STAGES)} (default: all)",
+        "anat": "same as --stages anat",
+        "skip": "stages to leave out",
+    }
+    told = words if shown else dict.fromkeys(words, argparse.SUPPRESS)
+    group.add_argument("--stages", nargs="+", default=[], metavar="STAGE", help=told["stages"])
+    group.add_argument("--anat-only", action="store_true", help=told["anat"])
+    group.add_argument("--skip", nargs="+", default=[], metavar="STAGE", help=told["skip"])
+
+
+def add_models(parser: argparse.ArgumentParser, *, shown: bool = True) -> None:
+    """Region series and models of them; a command that makes none takes these without effect, and hides them."""
+    group = parser.add_argument_group("regions and their models")
+    words = {
+        "coverage": "below it a region is n/a",
+        "model": "surrogate family, or auto (default): the best by held-out prediction",
+        "device": "where surrogates are fitted",
+        "gpu": "same as --device cuda",
+        "no-gpu": "same as --device cpu",
+    }
+    told = words if shown else dict.fromkeys(words, argparse.SUPPRESS)
+    group.add_argument("--min-coverage", type=float, metavar="FRACTION", help=told["coverage"])
+    group.add_argument("--model", help=told["model"])
+    # A usage line of argparse breaks on an exclusive group of which nothing is shown.
+    device = group.add_mutually_exclusive_group() if shown else group
+    device.add_argument("--device", choices=("auto", "cpu", "cuda"), help=told["device"])
+    device.add_argument("--gpu", dest="device", action="store_const", const="cuda", help=told["gpu"])
+    device.add_argument("--no-gpu", dest="device", action="store_const", const="cpu", help=told["no-gpu"])
 
 
 class _NotYet(argparse.Action):

@@ -43,6 +43,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     options.add_selection(parser)
     options.add_settings(parser)
+    options.add_stages(parser)
+    options.add_models(parser)
     group.add_arguments(parser)
     add_running(parser)
 

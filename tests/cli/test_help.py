@@ -1,3 +1,4 @@
+import re
 import subprocess
 import sys
 
@@ -54,6 +55,24 @@ def test_every_command_has_help(run_cli, command):
     answer = run_cli(command, "--help")
     assert answer.code == 0
     assert answer.out.startswith(f"usage: bids-ai {command} ")
+
+
+@pytest.mark.parametrize("option", [["--stages", "ieeg"], ["--anat-only"], ["--skip", "dwi"]])
+def test_the_command_of_stimulation_refuses_stages_and_does_not_show_them(run_cli, tmp_path, option):
+    shown = run_cli("ccep", "--help").out
+    assert not re.search(rf"{option[0]}(?![\w-])", shown)
+    assert option[0] in run_cli("run", "--help").out
+    answer = run_cli("ccep", tmp_path, tmp_path / "out", *option)
+    assert answer.code == 2
+    assert "use 'bids-ai run ... participant --stages'" in answer.err
+
+
+def test_the_command_of_stimulation_shows_no_option_that_does_nothing(run_cli):
+    shown = run_cli("ccep", "--help").out
+    for option in ("--model", "--min-coverage", "--device", "--gpu", "--no-gpu", "which stages", "regions and their"):
+        assert option not in shown
+    for option in ("--preset", "--participant-label", "--atlases", "--config-file", "--random-seed", "--work-dir"):
+        assert option in shown
 
 
 @pytest.mark.parametrize(
