@@ -57,7 +57,8 @@ def execute(args: argparse.Namespace) -> int:
     if args.check:
         return _check(folder)
     chosen = _choose(args.names)
-    pending = [item for item in chosen if not is_finished(item, folder)]
+    _check_space(args.space)
+    pending = [item for item in chosen if not is_finished(item, folder, args.space)]
     for item in chosen:
         if item not in pending:
             _say(f"{item.spec}: there already")
@@ -124,25 +125,31 @@ def _named(name: str) -> Iterable[Item]:
 # ---- what may be fetched
 
 
+def _check_space(space: str | None) -> None:
+    from bids_ai.parcellation.mni import canonical_space
+
+    try:
+        if space:
+            canonical_space(space, where="--space")
+    except InputError as error:
+        raise UsageError(str(error)) from error
+
+
 def _with_space(pending: list[Item], space: str | None, everything: bool) -> list[Item]:
     """Keep what has a space, its own or the one given.
 
     Raises
     ------
     UsageError
-        If an atlas that was named needs one, or one is given that none needs or that is unknown.
+        If an atlas that was named needs one, or one is given that none needs.
     """
-    from bids_ai.parcellation.mni import MNI152_SPACES, canonical_space
+    from bids_ai.parcellation.mni import MNI152_SPACES
 
     unknown = [item for item in pending if isinstance(item, Edition) and item.work.space is None]
+    if space and pending and not unknown:
+        stated = ", ".join(f"{item.spec} ({item.work.space or item.spec})" for item in pending)
+        raise UsageError(f"--space {space}: the space of each is known: {stated}. Leave --space out.")
     if space:
-        try:
-            canonical_space(space, where="--space")
-        except InputError as error:
-            raise UsageError(str(error)) from error
-        if pending and not unknown:
-            stated = ", ".join(f"{item.spec} ({item.work.space or item.spec})" for item in pending)
-            raise UsageError(f"--space {space}: the space of each is known: {stated}. Leave --space out.")
         return pending
     if not unknown:
         return pending

@@ -24,6 +24,8 @@ from bids_ai.parcellation.files import find_table, load_atlas_file
 from bids_ai.parcellation.published import Edition, Template
 from bids_ai.parcellation.volumes import read_label_image
 
+_SCRATCH = ".fetching_"  # beginning of the folder in which an atlas is made, before it is renamed
+
 
 def install_edition(
     edition: Edition,
@@ -60,18 +62,20 @@ def install_edition(
         If a file cannot be had, or is not the published atlas.
     """
     with locked(folder, say):
-        if is_finished(edition, folder):
+        if is_finished(edition, folder, space):
             return False
         found = gather(edition, folder, downloads, checksums(edition, folder), origins(edition, folder))
         sources = [describe(entry) for entry in found]
         place = place_of(edition, folder)
         place.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=place.parent, prefix=".fetching_") as scratch:
+        for leftover in place.parent.glob(f"{_SCRATCH}*"):
+            shutil.rmtree(leftover)  # of a call that was killed: the lock is ours
+        with tempfile.TemporaryDirectory(dir=place.parent, prefix=_SCRATCH) as scratch:
             made = Path(scratch) / place.name
             made.mkdir()
             where = _write(edition, found, sources, made, space)
             if place.exists():
-                shutil.rmtree(place)  # damaged, or `is_finished` would have said so
+                shutil.rmtree(place)  # damaged or in another space, or `is_finished` would have said so
             made.rename(place)
         names = [path.name for path in place.iterdir()]
         record(edition, folder, names=names, sources=sources, space=where, accepted=accepted)

@@ -14,6 +14,7 @@ from bids_ai import __version__
 from bids_ai.bids.files import write_json
 from bids_ai.errors import UsageError
 from bids_ai.parcellation.fetched import place_of, read_manifest, sha256_of
+from bids_ai.parcellation.mni import canonical_space
 from bids_ai.parcellation.published import Edition, Template
 
 Item = Edition | Template
@@ -60,10 +61,21 @@ def entry_of(item: Item, folder: Path) -> dict[str, Any] | None:
     return entry if isinstance(entry, dict) else None
 
 
-def is_finished(item: Item, folder: Path) -> bool:
-    """Tell whether a work is there, whole and unchanged."""
+def is_finished(item: Item, folder: Path, space: str | None = None) -> bool:
+    """Tell whether a work is there, whole and unchanged.
+
+    Parameters
+    ----------
+    item : Edition or Template
+    folder : pathlib.Path
+    space : str, optional
+        MNI152 variant that is stated now, for an atlas whose authors state none; another than before is not finished.
+    """
     entry = entry_of(item, folder)
-    return entry is not None and not faults(item, folder)
+    if entry is None or faults(item, folder):
+        return False
+    stated = space if item.work.space is None and isinstance(item, Edition) else None
+    return stated is None or entry.get("space") == canonical_space(stated, where=item.spec)
 
 
 def faults(item: Item, folder: Path) -> list[str]:

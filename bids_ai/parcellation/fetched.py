@@ -113,6 +113,15 @@ def fetched_template(name: str, folder: Path | None) -> dict[str, Path | str]:
     return {"space": template.spec} | {role: place / file for role, file in template.roles.items()}
 
 
+def template_t1w(space: str, folder: Path | None) -> Path | None:
+    """Give the skull-stripped T1w of a space, where it was fetched into a folder; None where it was not."""
+    template = published().template(space)
+    if folder is None or template is None or "t1w" not in template.roles:
+        return None
+    t1w = place_of(template, folder) / template.roles["t1w"]
+    return t1w if t1w.is_file() else None
+
+
 def read_manifest(folder: Path) -> dict[str, Any]:
     """Read what was fetched into a folder; empty where nothing was.
 

@@ -32,6 +32,18 @@ def atlas_volume(context: Context, label: str) -> Atlas:
     )
 
 
+def template_of(context: Context, space: str) -> Path | None:
+    """T1w template of an atlas's space: that of the run, the one given, or a fetched one; None without any."""
+    template, settings = load_template(context), context.config.parcellation
+    if space == template.space:
+        return template.t1w
+    if settings.template:
+        return settings.template
+    from bids_ai.parcellation.fetched import template_t1w
+
+    return template_t1w(space, settings.atlas_dir)
+
+
 def atlas_in_template(context: Context, label: str) -> tuple[Any, str]:
     """Bring an atlas to the grid of the run's template.
 
@@ -49,7 +61,7 @@ def atlas_in_template(context: Context, label: str) -> tuple[Any, str]:
         template.t1w,
         template.space,
         grid=template.t1w,
-        moving_template=template.t1w if volume.space == template.space else context.config.parcellation.template,
+        moving_template=template_of(context, volume.space),
         cache_dir=context.cache_dir,
         template_mask=template.mask,
     )

@@ -16,7 +16,7 @@ from bids_ai.bids.names import sidecar
 from bids_ai.bids.tables import read_table, read_timeseries, write_table, write_timeseries
 from bids_ai.errors import InputError
 from bids_ai.stages.context import Context
-from bids_ai.stages.inputs import atlas_volume, read_nodes
+from bids_ai.stages.inputs import atlas_volume, read_nodes, template_of
 from bids_ai.stages.sidecars import atlas_identity, sources, versions
 from bids_ai.stages.templates import load_template
 
@@ -119,13 +119,12 @@ def _labels_on_grid(context: Context, label: str, bold: _Bold, image: Any) -> tu
     # Without an image of both templates, data of another tool in another space, and atlases of another space, are
     # matched by their coordinates, and the sentence says so.
     here = bold.space == template.space
-    of_atlas = template.t1w if atlas.space == template.space else context.config.parcellation.template
     return bring_to_template(
         atlas,
         template.t1w if here else None,
         bold.space,
         grid=image,
-        moving_template=of_atlas,
+        moving_template=template_of(context, atlas.space),
         cache_dir=context.cache_dir,
         template_mask=template.mask if here else None,
     )

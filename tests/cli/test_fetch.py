@@ -96,6 +96,8 @@ def test_space_that_nobody_states(fetch, folder):
     assert "names a family" in fetch("Nowhere", "--space", "MNI152", code=2).err
     fetch("Nowhere", "--space", "2009cAsym", code=0)
     assert json.loads((folder / "manifest.json").read_text())["atlases"]["Nowhere"]["space"] == "MNI152NLin2009cAsym"
+    fetch("Nowhere", "--space", "FSL", code=0)  # said otherwise, it is made again
+    assert json.loads((folder / "manifest.json").read_text())["atlases"]["Nowhere"]["space"] == "MNI152NLin6Asym"
     answer = fetch("Blocks2020:4", "--space", "MNI152NLin2009cAsym", code=2)
     assert "Blocks2020:4 (MNI152NLin6Asym)" in answer.err
 

@@ -159,6 +159,22 @@ def test_an_archive_and_a_space_that_is_stated(registry: Registry, site: Site, f
     assert sidecar["Note"] == "They do not say."
 
 
+def test_another_space_makes_it_again(registry: Registry, folder: Path) -> None:
+    edition = install(registry, "Nowhere", folder, space="MNI152NLin6Asym")
+    assert not install_edition(edition, folder, Downloads(), space="FSL")  # another spelling
+    assert not install_edition(edition, folder, Downloads())
+    assert install_edition(edition, folder, Downloads(), space="MNI152NLin2009cAsym")
+    assert load_atlas("Nowhere", cache_dir=folder, atlas_dir=folder).space == "MNI152NLin2009cAsym"
+
+
+def test_what_a_killed_call_left_is_swept_away(registry: Registry, folder: Path) -> None:
+    leftover = folder / "atlases" / ".fetching_abc"
+    leftover.mkdir(parents=True)
+    (leftover / "half").touch()
+    install(registry, "Blocks2020:4", folder)
+    assert [path.name for path in (folder / "atlases").iterdir()] == ["Blocks2020_4"]
+
+
 @pytest.mark.parametrize(
     ("content", "words"),
     [
@@ -212,18 +228,20 @@ def test_template_by_its_name(registry: Registry, site: Site, folder: Path) -> N
     assert (place / "tpl_mask.nii.gz").read_bytes() == site.files["tpl_mask.nii.gz"]
 
 
-def test_a_killed_call_leaves_nothing_half_written(registry: Registry, site: Site, folder: Path) -> None:
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
+def test_a_stopped_call_leaves_nothing_half_written(
+    registry: Registry, site: Site, folder: Path, how: signal.Signals
+) -> None:
     site.gate.clear()
     process = start("Blocks2020:4", "--dir", folder)
-    assert site.waiting.wait(60)
-    part = folder / "sources" / "Blocks2020_4" / ".four.nii.gz.part"
-    process.send_signal(signal.SIGINT)
+    assert site.waiting.wait(60)  # half of the first file is on its way
+    process.send_signal(how)
     out, err = process.communicate(timeout=60)
-    assert process.returncode == 130, (out, err)
-    assert "the same command goes on where this one stopped" in err
+    assert process.returncode == (130 if how is signal.SIGINT else -signal.SIGKILL), (out, err)
+    assert ("the same command goes on where this one stopped" in err) is (how is signal.SIGINT)
     site.gate.set()
-    assert listing(folder) == [".lock", "sources", "sources/Blocks2020_4", f"sources/Blocks2020_4/{part.name}"]
-    assert part.stat().st_size < len(site.files["four.nii.gz"])
+    whole = [name for name in listing(folder) if not name.endswith(".part")]  # how much has come is not ours to say
+    assert whole == [".lock", "sources", "sources/Blocks2020_4"]
     with pytest.raises(InputError, match="is not in"):
         fetched_atlas("Blocks2020:4", folder)
     install(registry, "Blocks2020:4", folder)
