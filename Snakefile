@@ -23,6 +23,12 @@ plan = Plan(config)
 run_config = plan.config_file
 
 
+# With --sdm apptainer every rule runs in this image; without it, where Snakemake does (docs/containers.md).
+if config.get("container"):
+
+    container: config["container"]
+
+
 wildcard_constraints:
     **plan.wildcards,
 

@@ -56,7 +56,9 @@ Open `sub-*.html` in a browser. In every matrix (`*_relmat.tsv`) the row is the 
 """
 
 
-def write_root(output_dir: Path, *, dataset_name: str, links: dict[str, str]) -> None:
+def write_root(
+    output_dir: Path, *, dataset_name: str, links: dict[str, str], container: dict[str, str] | None = None
+) -> None:
     """Write the files at the root of the derivatives.
 
     Parameters
@@ -67,15 +69,17 @@ def write_root(output_dir: Path, *, dataset_name: str, links: dict[str, str]) ->
         Name of the source dataset.
     links : dict
         Name of a source dataset in BIDS URIs -> its folder.
+    container : dict, optional
+        ``Container`` of ``GeneratedBy``; by default what the image that this runs in says of itself.
     """
     generated: dict[str, Any] = {
         "Name": "bids_ai",
         "Version": __version__,
         "Description": "Preprocessing, parcellation, connectivity, surrogate brains, effective connectivity",
     }
-    image = os.environ.get("BIDS_AI_IMAGE")
-    if image:
-        generated["Container"] = {"Type": os.environ.get("BIDS_AI_CONTAINER", "docker"), "Tag": image}
+    container = container or _own_container()
+    if container:
+        generated["Container"] = container
     write_json(
         output_dir / "dataset_description.json",
         {
@@ -92,6 +96,15 @@ def write_root(output_dir: Path, *, dataset_name: str, links: dict[str, str]) ->
     write_text(output_dir / "README.md", README.format(version=__version__, name=dataset_name))
     table = pd.DataFrame({"desc_id": [f"desc-{key}" for key in DESCRIPTIONS], "description": DESCRIPTIONS.values()})
     write_table(output_dir / "descriptions.tsv", table)
+
+
+def _own_container() -> dict[str, str] | None:
+    """The image that this runs in; it cannot know its own digest, which whoever starts it may tell."""
+    image, digest = os.environ.get("BIDS_AI_IMAGE"), os.environ.get("BIDS_AI_IMAGE_DIGEST")
+    if not image:
+        return None
+    kind = "apptainer" if os.environ.get("APPTAINER_CONTAINER") else "docker"
+    return {"Type": kind, "Tag": image} | ({"Digest": digest} if digest else {})
 
 
 def write_bidsignore(output_dir: Path) -> None:

@@ -5,16 +5,17 @@ from __future__ import annotations
 import argparse
 import secrets
 import shlex
+import shutil
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import yaml
 
 from bids_ai.bids.files import write_text
 from bids_ai.bids.index import Index
-from bids_ai.cli import options
+from bids_ai.cli import containers, options
 from bids_ai.cli.engine import workflow_dir
 from bids_ai.cli.inputs import needed, show_inputs
 from bids_ai.cli.places import absolute, check_places, default_work_dir
@@ -30,6 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     options.add_settings(parser)
     options.add_stages(parser)
     options.add_models(parser)
+    containers.add_arguments(parser)
 
 
 def execute(args: argparse.Namespace) -> int:
@@ -42,7 +44,8 @@ def execute(args: argparse.Namespace) -> int:
     print(f"Index: {run.index_file}\nConfiguration: {run.config_file}\n\nNow:\n")
     places = [shlex.quote(str(path)) for path in (workflow_dir() / "Snakefile", run.config_file, run.work_dir)]
     print(f"  snakemake --snakefile {places[0]} --configfile {places[1]} \\")
-    print(f"      --directory {places[2]} --rerun-incomplete --keep-going --cores 2")
+    print(f"      --directory {places[2]} --rerun-incomplete --keep-going --cores 2", end="")
+    print(f" \\\n      {shlex.join(run.container_arguments)}" if run.container else "")
     return 0
 
 
@@ -58,6 +61,21 @@ class PreparedRun:
     index: Index
     stages: list[str]
     warnings: list[str]
+    container: str | None = None
+
+    @property
+    def container_arguments(self) -> list[str]:
+        """Arguments of Snakemake that run the jobs in the image, if there is one; the folders exist by then."""
+        if self.container is None:
+            return []
+        return containers.snakemake_arguments(
+            self.container,
+            readable=containers.paths_in(
+                [asdict(self.index), self.config.model_dump(mode="json"), *self.links.values()]
+            ),
+            writable=[self.output_dir, self.work_dir],
+            gpu=self.config.device != "cpu" and shutil.which("nvidia-smi") is not None,
+        )
 
     @property
     def inputs(self) -> Index:
@@ -84,7 +102,8 @@ class PreparedRun:
         """Write index, configuration and the root files of the derivatives."""
         from bids_ai.bids.description import write_root
 
-        write_root(self.output_dir, dataset_name=self.index.dataset_name, links=self.links)
+        image = containers.image_record(self.container)
+        write_root(self.output_dir, dataset_name=self.index.dataset_name, links=self.links, container=image)
         text = self.save_settings(assemble_reports=assemble_reports)
         write_text(self.output_dir / "logs" / self.run_dir.name / "config.yaml", text)
 
@@ -98,6 +117,7 @@ class PreparedRun:
             "stages": ",".join(self.stages),
             "command": shlex.join(["bids-ai", *sys.argv[1:]]),
             "assemble_reports": assemble_reports,
+            "container": self.container or "",
         }
         self.index.save(self.index_file)
         text = yaml.safe_dump(settings, sort_keys=False, allow_unicode=True)
@@ -114,12 +134,13 @@ def prepare(args: argparse.Namespace) -> PreparedRun:
         With all findings, if anything speaks against the run.
     """
     from bids_ai.bids.derivatives import parse_option
-    from bids_ai.cli import contact_checks, preflight
+    from bids_ai.cli import atlas_checks, contact_checks, preflight
 
     selection = options.selection(args)
     stages = _stages(args)
     config = _fitting_stages(options.configuration(args), args)
     tools = parse_option(args.derivatives)
+    container = containers.checked_image(args.container) if getattr(args, "container", None) else None
     bids_dir = None if str(args.bids_dir) == "-" and tools else absolute(args.bids_dir)
     output_dir = absolute(args.output_dir)
     work_dir = absolute(args.work_dir or default_work_dir(bids_dir, output_dir))
@@ -134,10 +155,12 @@ def prepare(args: argparse.Namespace) -> PreparedRun:
     if stages == ["ccep"]:
         preflight.check_stimulation(index, findings)
     preflight.check_programs(index, config, findings)
-    nodes = {} if stages == ["anat"] else preflight.check_atlases(index, config, work_dir / "cache", findings)
+    nodes = {} if stages == ["anat"] else atlas_checks.check_atlases(index, config, work_dir / "cache", findings)
     preflight.refuse(findings)
     index = contact_checks.place_contacts(index, config.ieeg, nodes, findings)
     preflight.refuse(findings)
+    if container:
+        containers.check_version(container)
     run_id = f"{time.strftime('%Y%m%dT%H%M%S')}-{secrets.token_hex(3)}"  # many may start within one second
     return PreparedRun(
         bids_dir=bids_dir,
@@ -148,6 +171,7 @@ def prepare(args: argparse.Namespace) -> PreparedRun:
         index=index,
         stages=stages,
         warnings=findings.warnings,
+        container=container,
     )
 
 

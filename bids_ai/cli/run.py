@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from bids_ai.bids.index import Index
-from bids_ai.cli import engine, group, options
+from bids_ai.cli import containers, engine, group, options
 from bids_ai.cli.index import PreparedRun, prepare
 from bids_ai.cli.inputs import show_inputs
 from bids_ai.cli.locks import lock_subjects
@@ -59,6 +59,7 @@ def add_running(parser: argparse.ArgumentParser) -> None:
     running.add_argument("--omp-nthreads", type=int, metavar="N", help="threads of one job at most")
     running.add_argument("--mem-mb", "--mem", type=int, metavar="MB", help="memory for all jobs together")
     running.add_argument("--low-mem", action="store_true", help="one job at a time")
+    containers.add_arguments(running)
     running.add_argument("--profile", metavar="PROFILE", help="Snakemake profile, such as one for a cluster")
     running.add_argument("--stop-on-first-crash", action="store_true", help="do not go on with other subjects")
     running.add_argument("--clean-workdir", action="store_true", help="empty the work folder first")
@@ -161,7 +162,7 @@ def _engine(run: PreparedRun, args: argparse.Namespace, *, dry_run: bool = False
         keep_going=not args.stop_on_first_crash,
         profile=args.profile,
         dry_run=dry_run,
-        extra=[*_thread_limit(args), *args.snakemake_args],
+        extra=[*_thread_limit(args), *run.container_arguments, *args.snakemake_args],
     )
     if dry_run:
         return subprocess.run(parts, env=engine.environment(), check=False).returncode
