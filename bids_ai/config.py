@@ -276,8 +276,10 @@ class Config(_Section):
     effective_connectivity: EffectiveConnectivityConfig = EffectiveConnectivityConfig()
 
 
+#: There are about a hundred settings, three levels deep; lists of predictors and atlases may be long.
+_MOST_VALUES, _MOST_LEVELS = 10_000, 30
 #: Keys that `bids-ai run` and `bids-ai index` add for the workflow: where things are, not science.
-LOCATION_KEYS = ("bids_dir", "output_dir", "work_dir", "run_dir", "stages", "command", "assemble_reports")
+LOCATION_KEYS = ("bids_dir", "output_dir", "work_dir", "run_dir", "stages", "command", "assemble_reports", "container")
 
 
 def build(values: dict[str, Any], source: str) -> Config:
@@ -317,18 +319,40 @@ def read_yaml(path: Path) -> dict[str, Any]:
         If the file cannot be read, is not YAML, or is not a mapping.
     """
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+        values = yaml.safe_load(path.read_text(encoding="utf-8-sig"))
+        fault = _size_fault(values)
     except OSError as error:
         raise UsageError(f"The configuration file {path} cannot be read: {error.strerror}.") from None
     except UnicodeDecodeError as error:
         raise UsageError(f"The configuration file {path} cannot be read as UTF-8 text: {error}") from None
-    except yaml.YAMLError as error:
+    except RecursionError:
+        raise UsageError(f"The configuration file {path} is nested too deeply to be settings.") from None
+    except (yaml.YAMLError, ValueError, AttributeError, TypeError) as error:  # of a date that is none, for one
         raise UsageError(f"The configuration file {path} is not valid YAML: {error}") from None
+    if fault:
+        raise UsageError(f"The configuration file {path} holds {fault}; write settings out.")
     if values is None:
         return {}
     if not isinstance(values, dict):
         raise UsageError(f"The configuration file {path} must hold 'key: value' settings.")
     return values
+
+
+def _size_fault(values: Any) -> str | None:
+    """Say what makes settings endless: aliases (``*name``) that multiply each other, or that hold themselves."""
+    level, n_values, depth = [values], 0, 0
+    while level:
+        n_values, depth = n_values + len(level), depth + 1
+        if n_values > _MOST_VALUES or depth > _MOST_LEVELS:
+            return f"more than {_MOST_VALUES} values or {_MOST_LEVELS} levels, once its aliases are followed"
+        level = [child for item in level for child in _children(item)]
+    return None
+
+
+def _children(item: Any) -> list[Any]:
+    if isinstance(item, dict):
+        return [*item.keys(), *item.values()]
+    return list(item) if isinstance(item, list | tuple | set) else []
 
 
 def json_schema() -> dict[str, Any]:
