@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import argparse
 import difflib
-import sys
 from collections.abc import Iterable
 from pathlib import Path
 
+from bids_ai.cli.fetch_terms import can_be_had, check_space, say, with_licence, with_space
 from bids_ai.errors import BidsAiError, FetchError, InputError, UsageError
 from bids_ai.fetch.manifest import Item, faults, is_finished
 from bids_ai.parcellation.fetched import VARIABLE, default_folder, place_of, read_manifest
-from bids_ai.parcellation.published import Edition, Licence, Template, published
+from bids_ai.parcellation.published import Template, published
 
 _EPILOG = f"""names:
   Schaefer2018:100      one scale of an atlas; an atlas without a scale means all of its scales
@@ -57,22 +57,22 @@ def execute(args: argparse.Namespace) -> int:
     if args.check:
         return _check(folder)
     chosen = _choose(args.names)
-    _check_space(args.space)
+    check_space(args.space)
     pending = [item for item in chosen if not is_finished(item, folder, args.space)]
     for item in chosen:
         if item not in pending:
-            _say(f"{item.spec}: there already")
+            say(f"{item.spec}: there already")
     everything = any(name.lower() == "all" for name in args.names)
-    by_hand = [item for item in pending if not _can_be_had(item, folder)]
-    possible = _with_space([item for item in pending if item not in by_hand], args.space, everything)
-    ready, declined = _with_licence(possible, args.accept_licence)
+    by_hand = [item for item in pending if not can_be_had(item, folder)]
+    possible = with_space([item for item in pending if item not in by_hand], args.space, everything)
+    ready, declined = with_licence(possible, args.accept_licence)
     failed = _fetch(ready, folder, args.space)
     _say_by_hand(by_hand, folder)
     missing = failed + declined + ([] if everything else [item.spec for item in by_hand])
     here = sum(is_finished(item, folder) for item in chosen)
-    _say(f"{here} of {len(chosen)} are in {folder}.")
+    say(f"{here} of {len(chosen)} are in {folder}.")
     if missing:
-        _say(f"Not fetched: {', '.join(missing)}.")
+        say(f"Not fetched: {', '.join(missing)}.")
     return 1 if missing else 0
 
 
@@ -122,101 +122,6 @@ def _named(name: str) -> Iterable[Item]:
     raise UsageError(f"There is no atlas or template {name!r} to fetch. {hint}")
 
 
-# ---- what may be fetched
-
-
-def _check_space(space: str | None) -> None:
-    from bids_ai.parcellation.mni import canonical_space
-
-    try:
-        if space:
-            canonical_space(space, where="--space")
-    except InputError as error:
-        raise UsageError(str(error)) from error
-
-
-def _with_space(pending: list[Item], space: str | None, everything: bool) -> list[Item]:
-    """Keep what has a space, its own or the one given.
-
-    Raises
-    ------
-    UsageError
-        If an atlas that was named needs one, or one is given that none needs.
-    """
-    from bids_ai.parcellation.mni import MNI152_SPACES
-
-    unknown = [item for item in pending if isinstance(item, Edition) and item.work.space is None]
-    if space and pending and not unknown:
-        stated = ", ".join(f"{item.spec} ({item.work.space or item.spec})" for item in pending)
-        raise UsageError(f"--space {space}: the space of each is known: {stated}. Leave --space out.")
-    if space:
-        return pending
-    if not unknown:
-        return pending
-    words = "\n".join(f"  {item.spec}: {item.work.space_note}" for item in unknown)
-    advice = f"State it with --space, one of {', '.join(MNI152_SPACES)}; the choice is written beside the atlas."
-    if not everything:
-        raise UsageError(f"The space of these is not stated by those who publish them:\n{words}\n{advice}")
-    _say(f"left out, since their space is not stated:\n{words}\n  {advice}")
-    return [item for item in pending if item not in unknown]
-
-
-def _can_be_had(item: Item, folder: Path) -> bool:
-    """Every file has an address or was brought."""
-    from bids_ai.fetch.sources import sources_of
-
-    place = sources_of(item, folder)
-    return all(file.url or any((place / name).is_file() for name in file.names) for file in item.files)
-
-
-def _with_licence(ready: list[Item], accepted: bool) -> tuple[list[Item], list[str]]:
-    """Show every licence, and keep what may be fetched.
-
-    Returns
-    -------
-    ready : list
-    declined : list of str
-        Names whose licence was not accepted at the terminal.
-
-    Raises
-    ------
-    UsageError
-        If one has to be accepted and nobody can be asked.
-    """
-    works = {item.work.name: item.work for item in ready}
-    asked = [work for work in works.values() if work.licence.accept and not accepted]
-    for work in works.values():
-        if work not in asked:
-            _say(_licence_text(work.name, work.licence))
-    if asked and not sys.stdin.isatty():
-        texts = "\n".join(_licence_text(work.name, work.licence) for work in asked)
-        raise UsageError(
-            f"These licences have to be accepted:\n{texts}\n"
-            "Read them at their addresses; then give the same command with --accept-licence, or name other atlases."
-        )
-    refused = {work.name for work in asked if not _accepts(work.name, work.licence)}
-    return (
-        [item for item in ready if item.work.name not in refused],
-        [item.spec for item in ready if item.work.name in refused],
-    )
-
-
-def _accepts(name: str, licence: Licence) -> bool:
-    _say(_licence_text(name, licence))
-    try:
-        return input(f"Accept the licence of {name}? [y/N] ").strip().lower() in {"y", "yes"}
-    except EOFError:
-        return False
-
-
-def _licence_text(name: str, licence: Licence) -> str:
-    commercial = {"yes": "commercial use allowed", "no": "no commercial use", "unclear": "commercial use: see there"}
-    return f"{name}: licence {licence.name}. {licence.text} ({commercial[licence.commercial]}) {licence.url}"
-
-
-# ---- fetching
-
-
 def _fetch(ready: list[Item], folder: Path, space: str | None) -> list[str]:
     """Fetch one after the other; returns the names of those that failed."""
     from bids_ai.fetch.download import Downloads
@@ -228,16 +133,16 @@ def _fetch(ready: list[Item], folder: Path, space: str | None) -> list[str]:
         accepted = item.work.licence.accept
         try:
             if isinstance(item, Template):
-                new = install_template(item, folder, downloads, accepted=accepted, say=_say)
+                new = install_template(item, folder, downloads, accepted=accepted, say=say)
             else:
-                new = install_edition(item, folder, downloads, space=space, accepted=accepted, say=_say)
+                new = install_edition(item, folder, downloads, space=space, accepted=accepted, say=say)
         except UsageError:
             raise
         except BidsAiError as error:
             failed.append(item.spec)
-            _say(f"{item.spec}: FAILED  {error}")
+            say(f"{item.spec}: FAILED  {error}")
         else:
-            _say(f"{item.spec}: {'fetched' if new else 'there already'}")
+            say(f"{item.spec}: {'fetched' if new else 'there already'}")
             print(place_of(item, folder))
     return failed
 
@@ -246,7 +151,7 @@ def _say_by_hand(by_hand: list[Item], folder: Path) -> None:
     from bids_ai.fetch.sources import instructions
 
     for item in by_hand:
-        _say(f"{item.spec} may not be downloaded by a program.\n{instructions(item, folder)}")
+        say(f"{item.spec} may not be downloaded by a program.\n{instructions(item, folder)}")
 
 
 def _check(folder: Path) -> int:
@@ -258,13 +163,9 @@ def _check(folder: Path) -> int:
     for item in known:
         print(f"{item.spec}: {'; '.join(wrong[item.spec]) if item.spec in wrong else 'as it was fetched'}")
     if wrong:
-        _say(f"Fetch again: bids-ai fetch {' '.join(wrong)} --dir {folder}")
+        say(f"Fetch again: bids-ai fetch {' '.join(wrong)} --dir {folder}")
     return 1 if wrong else 0
 
 
 def _listed(item: Item, content: dict[str, dict[str, object]]) -> bool:
     return any(item.key in entries for entries in content.values() if isinstance(entries, dict))
-
-
-def _say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
