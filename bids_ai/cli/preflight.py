@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from bids_ai.bids import dataset
 from bids_ai.bids.dataset import Selection
@@ -202,45 +201,6 @@ def _table_fault(path: Path) -> str | None:
 
 
 # ---- the run as a whole
-
-
-def check_atlases(index: Index, config: Config, cache_dir: Path, findings: Findings) -> dict[str, pd.DataFrame]:
-    """Load every atlas that will be applied, so that one without a table is found now and not after hours.
-
-    Returns
-    -------
-    dict
-        Label of each atlas to its node table.
-    """
-    from bids_ai.parcellation.atlas import load_atlas
-
-    if not (index.diffusions or any(entry.engine != "timeseries" for entry in index.recordings)):
-        return {}
-    nodes: dict[str, pd.DataFrame] = {}
-    settings = config.parcellation
-    files = [spec for spec in settings.atlases if spec.endswith((".nii", ".nii.gz"))]
-    if settings.table and len(files) != 1:
-        findings.refusals.append(
-            f"--atlas-table {settings.table} is for one atlas file, and {len(files)} are given; put a table of the "
-            "same name beside each instead."
-        )
-    for spec in settings.atlases:
-        try:
-            atlas = load_atlas(
-                spec,
-                cache_dir=cache_dir,
-                table=settings.table,
-                space=settings.space,
-                atlas_dir=settings.atlas_dir,
-            )
-        except BidsAiError as error:
-            findings.refusals.append(f"Atlas {spec}: {error}")
-            continue
-        if any(entry.label == atlas.label for entry in index.atlases):
-            findings.refusals.append(f"Atlas {spec}: a second atlas would be called {atlas.label}; rename the file.")
-        index.atlases.append(AtlasEntry(atlas.label, spec))
-        nodes[atlas.label] = atlas.nodes
-    return nodes
 
 
 def check_settings(config: Config, findings: Findings) -> None:

@@ -187,6 +187,45 @@ def test_an_atlas_that_cannot_be_used(run, data, out, tmp_path, name, labels, ta
     assert not out.exists()
 
 
+def test_all_that_an_atlas_file_lacks_is_said_at_once(run, data, out, tmp_path):
+    atlas = atlas_file(tmp_path / "my atlas", "schaefer", LABELS, None)
+    answer = run(data, "--atlases", atlas)
+    call = f"bids-ai run DATA OUT participant --atlases '{atlas}' --atlas-table TABLE.tsv --atlas-space SPACE"
+    assert_refused(answer, "No region table for", "space of schaefer.nii.gz is unknown", f"{call} --atlas-template T1W")
+    assert "If its space is not MNI152NLin2009aSym" in answer.err
+    assert not out.exists()
+    table, template = tmp_path / "my.tsv", write_image(tmp_path / "t1w.nii.gz", (8, 8, 8))
+    table.write_text(TABLE)
+    # What is given stays in the call, and is asked for no more.
+    one = run(data, "--atlases", atlas, "--atlas-table", table)
+    assert_refused(one, "is unknown", f"--atlas-table {table} --atlas-space SPACE --atlas-template T1W.nii.gz")
+    assert "No region table" not in one.err
+    two = run(data, "--atlases", atlas, "--atlas-space", "MNI152NLin6Asym")
+    assert_refused(
+        two, "As its space is not MNI152NLin2009aSym", "--atlas-table TABLE.tsv --atlas-space MNI152NLin6Asym"
+    )
+    assert "is unknown" not in two.err
+    same = run(data, "--atlases", atlas, "--atlas-space", "MNI152NLin2009aSym")
+    assert_refused(same, "No region table for", "--atlas-table TABLE.tsv --atlas-space MNI152NLin2009aSym\n")
+    all_three = ("--atlas-table", table, "--atlas-space", "MNI152NLin6Asym", "--atlas-template", template)
+    assert run(data, "--atlases", atlas, *all_three).code == 0
+
+
+def test_the_table_of_one_of_several_atlas_files_lies_beside_it(run, data, tmp_path):
+    atlases = [atlas_file(tmp_path / name, name, LABELS, None) for name in ("one", "two")]
+    answer = run(data, "--atlases", *atlases)
+    assert_refused(answer, *(f"Atlas {atlas}: No region table" for atlas in atlases), "Put one beside it")
+    assert f"--atlases {atlases[0]} {atlases[1]} --atlas-space SPACE --atlas-template T1W.nii.gz" in answer.err
+    assert "--atlas-table TABLE" not in answer.err
+
+
+def test_an_atlas_in_no_template_is_told_no_call_that_would_not_help(run, data, tmp_path):
+    atlas = atlas_file(tmp_path / "atlas", "atlas-X_space-T1w_dseg", LABELS, None)
+    answer = run(data, "--atlases", atlas)
+    assert_refused(answer, "No region table for", "Only volumes in an MNI152 space")
+    assert "All at once" not in answer.err
+
+
 @pytest.mark.parametrize(
     ("atlases", "words"),
     [
