@@ -246,6 +246,8 @@ def _name_absent(selection: Selection, others: Sequence[Signal], runs: Sequence[
 
 
 def _layout(bids_dir: Path, labels: Sequence[str], database: Path | None) -> BIDSLayout:
+    from bids.exceptions import BIDSValidationError
+
     from bids import BIDSLayout, BIDSLayoutIndexer
 
     # Only the subjects asked for are indexed, and no metadata: reading every sidecar is what makes pybids slow.
@@ -257,7 +259,10 @@ def _layout(bids_dir: Path, labels: Sequence[str], database: Path | None) -> BID
         re.compile(r"/\."),
     ]
     indexer = BIDSLayoutIndexer(validate=False, index_metadata=False, ignore=ignore)
-    return BIDSLayout(bids_dir, indexer=indexer, database_path=database, config=[_entities_below(bids_dir)])
+    try:
+        return BIDSLayout(bids_dir, indexer=indexer, database_path=database, config=[_entities_below(bids_dir)])
+    except (BIDSValidationError, ValueError) as error:
+        raise UsageError(f"{bids_dir} cannot be indexed as a BIDS dataset: {error}") from None
 
 
 def _entities_below(bids_dir: Path) -> dict[str, Any]:

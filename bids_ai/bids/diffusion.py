@@ -145,14 +145,11 @@ def _is_series(path: Path) -> bool:
 
 
 def _n_volumes(path: Path) -> int:
-    import nibabel as nib
-    from nibabel.filebasedimages import ImageFileError
-    from nibabel.spatialimages import HeaderDataError
+    from bids_ai.bids.images import HEADER_ERRORS, promised
 
     try:
-        image: Any = nib.load(path)
-        shape = image.shape
-    except (ImageFileError, HeaderDataError, OSError, ValueError, EOFError):
+        shape = promised(path)[0]
+    except HEADER_ERRORS:
         return MIN_VOLUMES  # what is wrong with it is told by the checks of the images
     return shape[3] if len(shape) > 3 else 1
 

@@ -13,6 +13,8 @@ from typing import Any
 
 import numpy as np
 
+from bids_ai.bids.json_text import parse_json
+
 
 @contextmanager
 def atomic(path: Path) -> Iterator[Path]:
@@ -56,8 +58,14 @@ def write_json(path: Path, content: Any) -> None:
 
 
 def read_json(path: Path) -> Any:
-    """Read a JSON file; a byte-order mark is tolerated."""
-    return json.loads(Path(path).read_text(encoding="utf-8-sig"))
+    """Read a JSON file; a byte-order mark is tolerated.
+
+    Raises
+    ------
+    ValueError
+        If it is no JSON, or no UTF-8; see `bids_ai.bids.json_text.parse_json`.
+    """
+    return parse_json(Path(path).read_text(encoding="utf-8-sig"))
 
 
 def _plain(value: Any) -> Any:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+from collections import Counter
 from pathlib import Path
 
 import pandas as pd
@@ -35,14 +37,14 @@ def read_participants(path: Path) -> pd.DataFrame:
         )
     except FileNotFoundError:
         raise InputError(f"{path} does not exist, and a contrast takes its column from there.") from None
-    except (pd.errors.EmptyDataError, pd.errors.ParserError, UnicodeDecodeError) as error:
+    except (ValueError, OverflowError, csv.Error, OSError) as error:  # what pandas raises of its own is a ValueError
         raise InputError(f"{path} cannot be read as a tab-separated table in UTF-8: {error}") from None
     table.columns = [str(name).strip() for name in table.columns]
     if ID not in table:
         raise InputError(f"{path} has no column {ID}; it has {', '.join(table.columns)}.")
     table = table.apply(lambda column: column.str.strip())
     labels = ["sub-" + str(label).removeprefix("sub-") for label in table[ID]]
-    twice = sorted({label for label in labels if labels.count(label) > 1})
+    twice = sorted(label for label, count in Counter(labels).items() if count > 1)
     if twice:
         raise InputError(f"{path} has several rows for {', '.join(twice[:5])}.")
     table.index = pd.Index(labels, name=ID)

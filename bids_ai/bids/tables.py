@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import csv
+import gzip
+import zlib
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from pandas.api.types import is_object_dtype
 
 from bids_ai.bids.files import atomic, read_json, write_json
 from bids_ai.bids.names import sidecar
@@ -15,6 +19,10 @@ from bids_ai.errors import InputError
 MISSING = "n/a"
 #: Names, even where they look like numbers ("001").
 _TEXT_COLUMNS = dict.fromkeys(("node", "name", "contact_1", "contact_2", "site", "channel"), str)
+#: Tables of numbers are packed to a third. One that is larger than this and packed more densely holds nothing, bytes.
+_LARGE_BYTES, _DENSE = 2**28, 100
+_CHUNK = 2**20
+_MOST = 10**300
 _SAMPLE = "%.6g"  # of an electric signal: 120 dB
 _FLOAT = "%.9g"  # more digits than a float32 holds; enough that a reader gets the same matrix back
 
@@ -35,13 +43,26 @@ def read_table(path: Path) -> pd.DataFrame:
     """
     missing = [MISSING, ""]
     try:
-        return pd.read_csv(
+        table = pd.read_csv(
             path, sep="\t", na_values=missing, keep_default_na=False, dtype=_TEXT_COLUMNS, encoding="utf-8-sig"
         )
     except pd.errors.EmptyDataError:
         raise InputError(f"The table {path} is empty; it should hold a header row and values.") from None
-    except (pd.errors.ParserError, UnicodeDecodeError) as error:
+    except (ValueError, OverflowError, MemoryError, csv.Error) as error:  # ParserError and UnicodeError are ValueErrors
         raise InputError(f"{path} cannot be read as a tab-separated table in UTF-8: {error}") from None
+    return _within_floats(table)
+
+
+def _within_floats(table: pd.DataFrame) -> pd.DataFrame:
+    """Turn integers that no float holds back into text, which is what they are."""
+    for name in table.columns[[is_object_dtype(kind) for kind in table.dtypes]]:
+        if any(map(_is_large, table[name])):
+            table[name] = [str(cell) if _is_large(cell) else cell for cell in table[name]]
+    return table
+
+
+def _is_large(cell: object) -> bool:
+    return isinstance(cell, int) and abs(cell) > _MOST
 
 
 def write_relmat(path: Path, matrix: np.ndarray, names: list[str], meta: dict[str, Any]) -> None:
@@ -93,7 +114,10 @@ def read_relmat(path: Path) -> tuple[np.ndarray, list[str]]:
     rows = [str(name) for name in table.iloc[:, 0]]
     if rows != columns:
         raise InputError(f"Rows and columns of {path} do not bear the same names in the same order.")
-    return table.iloc[:, 1:].to_numpy(dtype=float), columns
+    try:
+        return table.iloc[:, 1:].to_numpy(dtype=float), columns
+    except (ValueError, TypeError, OverflowError) as error:
+        raise InputError(f"{path} should hold numbers under a header of names: {error}.") from None
 
 
 def write_timeseries(path: Path, series: np.ndarray, names: list[str], meta: dict[str, Any]) -> None:
@@ -106,17 +130,20 @@ def write_timeseries(path: Path, series: np.ndarray, names: list[str], meta: dic
         write_table(path, table)
         write_json(sidecar(path), meta)
         return
-    with atomic(path) as temporary:
-        # Without the time in its header, the same series are the same bytes.
+    # Without time and temporary name in its header, the same series are the same bytes.
+    with (
+        atomic(path) as temporary,
+        temporary.open("wb") as file,
+        gzip.GzipFile("", "wb", compresslevel=4, fileobj=file, mtime=0) as packed,
+    ):
         table.to_csv(
-            temporary,
+            packed,
             sep="\t",
             index=False,
             header=False,
             na_rep=MISSING,
             float_format=_SAMPLE,
             lineterminator="\n",
-            compression={"method": "gzip", "compresslevel": 4, "mtime": 0},
         )
     write_json(sidecar(path), meta | {"Columns": names})
 
@@ -133,15 +160,47 @@ def read_timeseries(path: Path) -> tuple[np.ndarray, list[str]]:
     table = _read_samples(path) if path.suffix == ".gz" else read_table(path)
     try:
         return table.to_numpy(dtype=float), [str(name) for name in table.columns]
-    except ValueError as error:
+    except (ValueError, TypeError, OverflowError) as error:
         raise InputError(f"{path} should hold one column of numbers per region with a header: {error}.") from None
 
 
 def _read_samples(path: Path) -> pd.DataFrame:
-    names = read_json(sidecar(path)).get("Columns")
-    if not names:
-        raise InputError(f"The sidecar of {path} names no Columns; a .tsv.gz has no header of its own.")
-    return pd.read_csv(path, sep="\t", names=names, na_values=[MISSING], keep_default_na=False)
+    names = _column_names(sidecar(path))
+    try:
+        _refuse_bomb(path)
+        table = pd.read_csv(path, sep="\t", names=names, na_values=[MISSING], keep_default_na=False, index_col=False)
+    except (OSError, EOFError, zlib.error, ValueError, OverflowError, MemoryError, csv.Error) as error:
+        raise InputError(f"{path} cannot be read as a packed table of samples: {error}") from None
+    if table.empty:
+        raise InputError(f"The table {path} is empty; it should hold rows of samples.")
+    return table
+
+
+def _column_names(path: Path) -> list[str]:
+    try:
+        content = read_json(path)
+    except (OSError, ValueError) as error:
+        raise InputError(f"The sidecar {path} cannot be read as JSON: {error}") from None
+    names = content.get("Columns") if isinstance(content, dict) else None
+    if not isinstance(names, list) or not names:
+        raise InputError(f"The sidecar {path} names no Columns; a .tsv.gz has no header of its own.")
+    named = [str(name) for name in names]
+    if len(set(named)) < len(named):
+        raise InputError(f"The sidecar {path} names a column twice; names are unique.")
+    return named
+
+
+def _refuse_bomb(path: Path) -> None:
+    """Refuse a file that unpacks to gigabytes of the same few characters, without keeping any of them."""
+    most, size = max(_LARGE_BYTES, _DENSE * path.stat().st_size), 0
+    with gzip.open(path) as unpacked:
+        while chunk := unpacked.read(_CHUNK):
+            size += len(chunk)
+            if size > most:
+                raise InputError(
+                    f"{path} unpacks to more than {most} bytes, over {_DENSE} times its size, which no table of "
+                    "numbers does; it was not read. Make it again."
+                )
 
 
 def check_names(expected: list[str], given: list[str], what: str) -> None:

@@ -40,8 +40,9 @@ def check_ending(path: Path) -> None:
 def load_array(path: Path) -> FloatArray:
     """Read a ``.npy`` of real numbers with two axes; no pickles."""
     try:
-        values = np.load(path, allow_pickle=False)
-    except (ValueError, OSError, EOFError) as error:
+        # Mapped, so that a header that promises more than the file holds is refused before memory is asked for.
+        values = np.load(path, mmap_mode="r", allow_pickle=False)
+    except Exception as error:  # numpy has Python read the header, which raises whatever it raises
         raise InputError(f"{path.name} cannot be read as a numpy array: {error}") from None
     if values.ndim != 2 or not np.issubdtype(values.dtype, np.number) or np.iscomplexobj(values):
         raise InputError(
@@ -83,11 +84,19 @@ def rows_of(path: Path) -> list[list[str]]:
     if not lines:
         raise InputError(f"{path.name} is empty.")
     separator = separator_of(path, lines[0])
-    rows = [[cell.strip() for cell in row] for row in csv.reader(lines, delimiter=separator)]
+    rows = split_cells(path, lines, separator)
     short = next((k for k, row in enumerate(rows, 1) if len(row) != len(rows[0])), None)
     if short:
         raise InputError(f"{path.name}: line {short} has {len(rows[short - 1])} cells, the first {len(rows[0])}.")
     return rows
+
+
+def split_cells(path: Path, lines: Sequence[str], separator: str) -> list[list[str]]:
+    """Cells of lines, stripped; quotes may hold the separator."""
+    try:
+        return [[cell.strip() for cell in row] for row in csv.reader(lines, delimiter=separator)]
+    except csv.Error as error:
+        raise InputError(f"{path.name} cannot be read as a table: {error}.") from None
 
 
 def numbers_of(path: Path, rows: Sequence[Sequence[str]]) -> FloatArray:

@@ -17,6 +17,7 @@ from bids_ai.cli.cells import (
     check_header,
     load_array,
     separator_of,
+    split_cells,
     text_of,
 )
 from bids_ai.cli.transposed import refuse_transposed, refuse_wide_array
@@ -80,26 +81,29 @@ def _signals_of_table(path: Path) -> Signals:
     if len(lines) < 2:
         raise InputError(f"{path.name} has {len(lines)} lines; a header of region names and rows of numbers is needed.")
     separator = separator_of(path, lines[0])
-    cells = [[cell.strip() for cell in row] for row in csv.reader(lines[:LINES_LOOKED_AT], delimiter=separator)]
+    cells = split_cells(path, lines[:LINES_LOOKED_AT], separator)
     refuse_transposed(path, cells, len(lines), separator)
     names = cells[0]
     check_header(path, names, len(lines))
     _check_widths(path, lines, len(names), separator)
     decimal = "," if separator == ";" and any("," in line for line in lines[1:20]) else "."
-    body = pd.read_csv(
-        path,
-        sep=separator,
-        header=None,
-        skiprows=1,
-        nrows=len(lines) - 1,
-        na_values=list(MISSING),
-        keep_default_na=False,
-        skip_blank_lines=False,
-        skipinitialspace=True,
-        decimal=decimal,
-        encoding="utf-8-sig",
-        low_memory=False,
-    )
+    try:
+        body = pd.read_csv(
+            path,
+            sep=separator,
+            header=None,
+            skiprows=1,
+            nrows=len(lines) - 1,
+            na_values=list(MISSING),
+            keep_default_na=False,
+            skip_blank_lines=False,
+            skipinitialspace=True,
+            decimal=decimal,
+            encoding="utf-8-sig",
+            low_memory=False,
+        )
+    except (ValueError, OverflowError, csv.Error) as error:  # what pandas raises of its own is a ValueError
+        raise InputError(f"{path.name} cannot be read as a table: {error}") from None
     _check_numbers(path, body, names)
     return Signals(body.to_numpy(dtype=float), names)
 

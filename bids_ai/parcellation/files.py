@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 import warnings
 from pathlib import Path
+from typing import Any
 
 import nibabel as nib
 import numpy as np
 import pandas as pd
 
+from bids_ai.bids.files import read_json
 from bids_ai.errors import InputError
 from bids_ai.parcellation.importers import XCP_SUFFIXES, is_label_json, read_region_table, read_xcp_layout
 from bids_ai.parcellation.mni import MNI152_SPACES, canonical_space
@@ -251,10 +252,7 @@ def _licence(entities: dict[str, str], path: Path) -> dict[str, str]:
     for description in (path.with_name(f"{_stem(path)}.json"), path.with_name(f"atlas-{atlas}_description.json")):
         if not description.is_file():
             continue
-        try:
-            content = json.loads(description.read_text(encoding="utf-8-sig"))
-        except json.JSONDecodeError as fault:
-            raise InputError(f"{description} is not valid JSON: {fault}.") from fault
+        content = _json_object(description)
         if isinstance(content, dict):
             licence = str(content.get("License") or licence)
             references = content.get("ReferencesAndLinks") or citation
@@ -266,12 +264,7 @@ def _space_in_sidecar(path: Path) -> str | None:
     file = path.with_name(_stem(path) + ".json")
     if not file.is_file():
         return None
-    try:
-        content = json.loads(file.read_text(encoding="utf-8-sig"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as fault:
-        raise InputError(f"{file} is not valid JSON: {fault}.") from fault
-    if not isinstance(content, dict):
-        return None
+    content = _json_object(file)
     for key in ("Space", "space", "SpatialReference"):
         value = content.get(key)
         if isinstance(value, dict):
@@ -279,6 +272,15 @@ def _space_in_sidecar(path: Path) -> str | None:
         if isinstance(value, str) and value.strip():
             return _space_in_name(Path(value).name) or value
     return None
+
+
+def _json_object(file: Path) -> dict[str, Any]:
+    """Content of a JSON file; nothing where it is no object."""
+    try:
+        content = read_json(file)
+    except (ValueError, OSError) as fault:
+        raise InputError(f"{file} is not valid JSON: {fault}.") from fault
+    return content if isinstance(content, dict) else {}
 
 
 def _space_in_name(name: str) -> str | None:

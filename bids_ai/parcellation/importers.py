@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,6 +17,7 @@ from xml.etree import ElementTree
 
 import pandas as pd
 
+from bids_ai.bids.json_text import parse_json
 from bids_ai.errors import InputError
 from bids_ai.parcellation.names import side_of_name
 from bids_ai.parcellation.nodes import build_nodes
@@ -92,8 +92,8 @@ def read_region_table(path: Path) -> pd.DataFrame:
 def is_label_json(path: Path) -> bool:
     """Tell whether a JSON file lists regions (and is not a sidecar of metadata)."""
     try:
-        return bool(_json_entries(json.loads(_text(path))))
-    except (json.JSONDecodeError, InputError):
+        return bool(_json_entries(parse_json(_text(path))))
+    except (ValueError, OSError):  # an InputError is a ValueError
         return False
 
 
@@ -136,7 +136,7 @@ def read_xcp_layout(stem: Path) -> pd.DataFrame:
                 f"{stem.name}{XCP_SUFFIXES[2]} names network {fault}, of which "
                 f"{stem.name}{XCP_SUFFIXES[3]} has no name."
             ) from fault
-    return _table([int(i) for i in index] if index else range(1, len(names) + 1), names, network=networks)
+    return _table(index or range(1, len(names) + 1), names, network=networks)
 
 
 def _text(path: Path) -> str:
@@ -151,7 +151,10 @@ def _text(path: Path) -> str:
 def _from_delimited(text: str, path: Path) -> pd.DataFrame:
     first = text.splitlines()[0]
     separator = "\t" if "\t" in first else max(",;", key=first.count)
-    rows = list(csv.reader(io.StringIO(text), delimiter=separator))
+    try:
+        rows = list(csv.reader(io.StringIO(text, newline=""), delimiter=separator))
+    except csv.Error as fault:
+        raise InputError(f"Region table {path} cannot be read as a table: {fault}.") from fault
     header = [cell.strip().lower() for cell in rows[0]]
     body = [[cell.strip() for cell in row] for row in rows[1:] if any(cell.strip() for cell in row)]
     short = next((k for k, row in enumerate(body, start=2) if len(row) != len(header)), None)
@@ -207,8 +210,8 @@ def _from_lines(text: str, path: Path) -> pd.DataFrame:
 
 def _from_json(text: str, path: Path) -> pd.DataFrame:
     try:
-        entries = _json_entries(json.loads(text))
-    except json.JSONDecodeError as fault:
+        entries = _json_entries(parse_json(text))
+    except ValueError as fault:
         raise InputError(f"Region table {path} is not valid JSON: {fault}.") from fault
     if not entries:
         raise InputError(

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from bids_ai.bids.images import HEADER_ERRORS, volume_fault
 from bids_ai.errors import InputError
 from bids_ai.parcellation.names import listed, name_key
 
@@ -56,13 +57,17 @@ def read_segmentation(path: Path) -> tuple[NDArray[np.int32], NDArray[np.float64
     InputError
         If the file cannot be read, or holds no whole numbers.
     """
+    fault = volume_fault(path)
+    if fault:
+        raise InputError(f"The segmentation {path} cannot be read: {fault}.")
     try:
         image: Any = nib.load(path)
         values = np.asanyarray(image.dataobj)
-    except (OSError, EOFError, ValueError, nib.filebasedimages.ImageFileError) as error:
+    except HEADER_ERRORS as error:
         raise InputError(f"The segmentation {path} cannot be read ({error}).") from None
     labels = np.squeeze(values)
-    if labels.ndim != 3 or not np.array_equal(labels, np.round(labels)):
+    whole = labels.ndim == 3 and np.issubdtype(labels.dtype, np.number) and not np.iscomplexobj(labels)
+    if not whole or not np.array_equal(labels, np.round(labels)):
         raise InputError(f"The segmentation {path} holds no whole numbers in three dimensions; give aparc+aseg.")
     return labels.astype(np.int32), np.asarray(image.affine, np.float64)
 

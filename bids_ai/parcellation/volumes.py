@@ -8,6 +8,7 @@ from typing import Any, cast
 import nibabel as nib
 import numpy as np
 
+from bids_ai.bids.images import volume_fault
 from bids_ai.errors import InputError
 
 
@@ -37,6 +38,9 @@ def read_label_image(path: Path) -> nib.Nifti1Image:
     path = Path(path)
     if not path.is_file():
         raise InputError(f"Atlas file {path} does not exist.")
+    wrong = volume_fault(path)
+    if wrong:
+        raise InputError(f"Atlas file {path} cannot be read, it may be truncated: {wrong}.")
     try:
         image = load_volume(path)
         data = np.asanyarray(image.dataobj)
@@ -58,6 +62,8 @@ def read_label_image(path: Path) -> nib.Nifti1Image:
             f"Atlas file {path} states no orientation (sform_code and qform_code are 0), so left and right "
             "cannot be told."
         )
+    if not np.isfinite(image.affine).all() or not abs(np.linalg.det(image.affine[:3, :3])) > 0:
+        raise InputError(f"Atlas file {path} has no usable affine (sform, qform): it gives no size of the voxels.")
     dtype = np.int16 if data.max() <= np.iinfo(np.int16).max else np.int32
     return label_image(data.astype(dtype), image.affine)
 

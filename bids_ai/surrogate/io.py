@@ -88,9 +88,10 @@ def load(weights: Path, meta: dict[str, Any]) -> FittedSurrogate:
     InputError
         A file that cannot be read, or that does not belong to the dict: another version, another atlas.
     """
-    if meta.get("format_version") != FORMAT_VERSION:
+    version = meta.get("format_version") if isinstance(meta, dict) else None
+    if version != FORMAT_VERSION:
         raise InputError(
-            f"{weights}: format {meta.get('format_version')!r} is not the format {FORMAT_VERSION} of this "
+            f"{weights}: format {version!r} is not the format {FORMAT_VERSION} of this "
             "version of bids_ai; fit again."
         )
     try:
@@ -99,8 +100,8 @@ def load(weights: Path, meta: dict[str, Any]) -> FittedSurrogate:
             names = (file.metadata() or {}).get("regions")
     except (OSError, SafetensorError) as error:
         raise InputError(f"{weights}: not a readable safetensors file ({error}); fit again.") from error
-    family = get_family(meta["family"])
     try:
+        family = get_family(meta["family"])
         kept = tensors["kept"].numpy()
         fields: dict[str, Any] = {name: meta[name] for name in JSON_FIELDS}
         fields.update({name: tensors[name].numpy() for name in ARRAY_FIELDS})
@@ -127,7 +128,9 @@ def load(weights: Path, meta: dict[str, Any]) -> FittedSurrogate:
             gate=Gate(meta["gate"]["verdict"], tuple(meta["gate"]["reasons"])),
             **fields,
         )
-    except (KeyError, RuntimeError) as error:
+    except InputError:
+        raise
+    except (KeyError, RuntimeError, TypeError, ValueError, AttributeError) as error:
         raise InputError(f"{weights}: weights and sidecar do not belong together ({error}).") from error
 
 

@@ -145,3 +145,38 @@ def test_series_of_many_samples_are_compressed_and_named_by_their_sidecar(tmp_pa
     assert json.loads((tmp_path / "x_timeseries.json").read_text())["Columns"] == names
     write_timeseries(path, series, names, {})
     assert path.read_bytes() == first
+
+
+@pytest.mark.parametrize("cell", ["é", "0.1\x00", "[]"])
+def test_a_matrix_with_text_in_place_of_numbers_is_told(tmp_path, cell):
+    path = tmp_path / "x_relmat.tsv"
+    path.write_text(f"node\tA\tB\nA\tn/a\t{cell}\nB\t0.5\tn/a\n")
+    with pytest.raises(InputError, match=r"x_relmat.tsv"):
+        read_relmat(path)
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"\t\t", gzip.compress(b"1\t2\n")[:-9], gzip.compress(b"1\t2\n")[:12] + b"x" * 20]
+)
+def test_a_packed_table_that_is_damaged_is_told(tmp_path, content):
+    (tmp_path / "x.tsv.gz").write_bytes(content)
+    (tmp_path / "x.json").write_text('{"Columns": ["a", "b"]}')
+    with pytest.raises(InputError, match=r"x.tsv.gz"):
+        read_timeseries(tmp_path / "x.tsv.gz")
+
+
+@pytest.mark.parametrize(
+    "sidecar", ["", "[", "[]", "{}", '{"Columns": 3}', '{"Columns": []}', '{"Columns": ["a", "a"]}']
+)
+def test_a_packed_table_whose_sidecar_names_no_columns_is_told(tmp_path, sidecar):
+    (tmp_path / "x.tsv.gz").write_bytes(gzip.compress(b"1\t2\n"))
+    (tmp_path / "x.json").write_text(sidecar)
+    with pytest.raises(InputError, match=r"x.json"):
+        read_timeseries(tmp_path / "x.tsv.gz")
+
+
+def test_an_integer_that_no_float_holds_is_text(tmp_path):
+    (tmp_path / "events.tsv").write_text("onset\tname\n" + "9" * 400 + "\tx\n1\ty\n")
+    table = read_table(tmp_path / "events.tsv")
+    assert [str(cell) for cell in table["onset"]] == ["9" * 400, "1"]
+    assert [type(cell) for cell in table["onset"]] == [str, int]

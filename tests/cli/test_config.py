@@ -143,3 +143,35 @@ def test_an_outdated_file_is_noticed(tmp_path):
     )
     assert done.returncode == 1
     assert done.stderr.startswith("config/config.yaml is out of date")
+
+
+BOMB = "\n".join(
+    ["a0: &a0 [x, x, x, x, x, x, x, x, x]"] + [f"a{k}: &a{k} [{', '.join([f'*a{k - 1}'] * 9)}]" for k in range(1, 12)]
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (BOMB + "\nfunc: *a11\n", "once its aliases are followed"),
+        ("func: &x {a: *x}\n", "once its aliases are followed"),
+        ("device: " + "[" * 60 + "]" * 60, "levels"),
+        ("device: " + "[" * 5000 + "]" * 5000, "nested too deeply"),
+        ("device: 2024-13-45\n", "month must be in 1..12"),
+        ("device: !!timestamp x\n", "is not valid YAML"),
+        ("device: !!python/object/apply:os.system ['touch pwned']\n", "could not determine a constructor"),
+    ],
+)
+def test_settings_that_are_made_to_break_the_reader_are_refused(tmp_path, text, words):
+    (tmp_path / "my.yaml").write_text(text)
+    with pytest.raises(UsageError, match=r"my\.yaml") as caught:
+        load(tmp_path / "my.yaml")
+    assert words in str(caught.value)
+    assert len(str(caught.value)) < 10_000
+
+
+def test_an_alias_that_is_used_twice_is_read(tmp_path):
+    (tmp_path / "my.yaml").write_text(
+        "eeg: {low_pass_hz: &x 40.0}\nieeg: {}\nfunc: {high_pass_hz: 0.01}\nrandom_seed: 3\n"
+    )
+    assert load(tmp_path / "my.yaml").eeg.low_pass_hz == 40.0

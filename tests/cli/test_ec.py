@@ -924,3 +924,34 @@ def test_an_atlas_of_others_is_refused_by_name(tmp_path, test_data):
     assert "not of the same atlas" in err
     assert "76 of 94 regions of the signals are missing in it: Frontal_Sup_2_L" in err
     assert "L_bankssts" in err
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        'a\tb\n1\t"2\n3\t4\n',
+        "a\tb\n1\t2\n" + "9" * 200_000 + "\t1\n",
+        'a\tb\n"1"\t2\n3\t4\t5\n',
+        "a\x00\tb\n1\t2\x00\n3\t4\n",
+    ],
+)
+def test_tables_that_no_reader_of_tables_reads_are_told(tmp_path, content):
+    (tmp_path / "x.tsv").write_text(content)
+    for reader in (read_signals, read_structural):
+        with pytest.raises(InputError, match=r"x\.tsv"):
+            reader(tmp_path / "x.tsv")
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        b"{'descr': '<f8', 'shape': (2, (",
+        b'{\'descr\': """',
+        b"{'descr': '|O', 'fortran_order': False, 'shape': (2, 2), }",
+    ],
+)
+def test_arrays_with_a_damaged_header_or_pickles_are_told(tmp_path, header):
+    size = (len(header) + 1).to_bytes(2, "little")
+    (tmp_path / "x.npy").write_bytes(b"\x93NUMPY\x01\x00" + size + header + b"\n" + bytes(32))
+    with pytest.raises(InputError, match=r"x\.npy cannot be read as a numpy array"):
+        read_signals(tmp_path / "x.npy")

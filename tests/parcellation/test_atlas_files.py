@@ -251,3 +251,32 @@ def test_names_with_spaces_and_accents(tmp_path: Path, four_blocks: np.ndarray) 
 def test_an_unknown_name_lists_what_is_registered(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"no atlas 'Nobody2030'.*GrownSeitzman2018.*EqualVolume:N"):
         load_atlas("Nobody2030", cache_dir=tmp_path)
+
+
+@pytest.mark.parametrize("content", [b"[" * 5000, b"\xff\xfe\x00", b"3", b"[1]", b"true"])
+def test_descriptions_beside_an_atlas_that_are_no_description(tmp_path, content):
+    labels = np.zeros(SHAPE, np.int16)
+    labels[:4], labels[4:] = 1, 2
+    path = tmp_path / "atlas-X_space-MNI152NLin6Asym_dseg.nii"
+    image = nib.Nifti1Image(labels, AFFINE)
+    image.set_sform(AFFINE, code="mni")
+    nib.save(image, path)
+    path.with_suffix(".tsv").write_text("index\tname\n1\tA\n2\tB\n")
+    (tmp_path / "atlas-X_description.json").write_bytes(content)
+    if content in (b"3", b"[1]", b"true"):  # JSON that says nothing
+        assert load_atlas(str(path), cache_dir=tmp_path).licence == "not stated"
+        return
+    with pytest.raises(InputError, match=r"atlas-X_description.json is not valid JSON"):
+        load_atlas(str(path), cache_dir=tmp_path)
+
+
+def test_an_atlas_without_a_usable_affine_is_told(tmp_path):
+    path = tmp_path / "atlas-X_space-MNI152NLin6Asym_dseg.nii"
+    image = nib.Nifti1Image(np.ones(SHAPE, np.int16), AFFINE)
+    image.set_sform(AFFINE, code="mni")
+    content = bytearray(image.to_bytes())
+    content[284:288] = np.float32(np.inf).tobytes()  # srow_x
+    path.write_bytes(bytes(content))
+    path.with_suffix(".tsv").write_text("index\tname\n1\tA\n")
+    with pytest.raises(InputError, match="no usable affine"):
+        load_atlas(str(path), cache_dir=tmp_path)

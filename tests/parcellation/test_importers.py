@@ -131,3 +131,20 @@ def test_unusable_tables_are_refused_with_the_reason(tmp_path: Path, name: str, 
 def test_a_missing_table_is_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="does not exist"):
         read_region_table(tmp_path / "none.tsv")
+
+
+def test_tables_that_no_reader_of_tables_reads_are_told(tmp_path):
+    (tmp_path / "x.tsv").write_text("index\tname\n1\t" + "a" * 200_000 + "\n")
+    with pytest.raises(InputError, match="cannot be read as a table: field larger"):
+        read_region_table(tmp_path / "x.tsv")
+    (tmp_path / "x.json").write_text("[" * 50_000 + "]" * 50_000)
+    with pytest.raises(InputError, match="not valid JSON"):
+        read_region_table(tmp_path / "x.json")
+    assert not is_label_json(tmp_path / "x.json")
+
+
+def test_labels_of_the_xcp_layout_that_are_no_numbers_are_told(tmp_path):
+    (tmp_path / "aNodeNames.txt").write_text("A\nB\n")
+    (tmp_path / "aNodeIndex.1D").write_text("1\n--\n")
+    with pytest.raises(InputError, match="integers from 1 up, got --"):
+        read_region_table(tmp_path / "aNodeNames.txt")

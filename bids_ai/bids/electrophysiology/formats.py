@@ -235,8 +235,21 @@ def _brainvision(path: Path) -> Opened:
             )
         if key == "DataFile":
             check_present(companion)
+    _check_channel_count(path)
     raw = _wrapped(path, mne.io.read_raw_brainvision)
     return raw, _check_brainvision(path, companions.get("DataFile"), raw)
+
+
+def _check_channel_count(path: Path) -> None:
+    """Refuse a header that promises more channels than it describes; MNE would make room for any number of them."""
+    text = path.read_text(encoding="utf-8", errors="replace")
+    stated = re.search(r"^NumberOfChannels\s*=\s*(\d+)\s*$", text, re.MULTILINE)
+    described = len(re.findall(r"^Ch\d+\s*=", text, re.MULTILINE))
+    if stated and (len(stated[1]) > 9 or int(stated[1]) > described):
+        raise InputError(
+            f"{path}: the header is corrupt: it says {stated[1][:20]} channels and describes {described}. "
+            "Export it again."
+        )
 
 
 def _brainvision_files(path: Path) -> dict[str, Path]:
@@ -268,6 +281,9 @@ def _check_brainvision(path: Path, data: Path | None, raw: mne.io.BaseRaw) -> li
 def _eeglab(path: Path) -> Opened:
     import mne
 
+    from bids_ai.bids.electrophysiology.eeglab import check_eeglab
+
+    check_eeglab(path)
     return _wrapped(path, mne.io.read_raw_eeglab), []
 
 

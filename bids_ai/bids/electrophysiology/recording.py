@@ -136,11 +136,13 @@ def _match(raw: mne.io.BaseRaw, channels: ChannelTable, path: Path) -> tuple[lis
     """Name the channels of the file as the table does, and keep those that are in both."""
     matches = {name: channels.name_list.find(name) for name in raw.ch_names}
     taken: dict[str, str] = {}
+    known: set[str] = set()
     for name, match in sorted(matches.items(), key=lambda item: item[1].level if item[1] else 0):
-        if match and match.name not in taken.values():
+        if match and match.name not in known:
             taken[name] = match.name
+            known.add(match.name)
     only_file = [name for name in raw.ch_names if name not in taken]
-    only_table = [name for name in channels.names if name not in set(taken.values())]
+    only_table = [name for name in channels.names if name not in known]
     if not taken:
         raise InputError(
             f"None of the {len(raw.ch_names)} channels of {path.name} ({shown(raw.ch_names, 4)}) is among the "

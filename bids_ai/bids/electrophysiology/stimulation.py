@@ -29,6 +29,8 @@ NEAR_S = 3.0
 #: Trains up to this rate are single pulses written in one row; faster ones (1 Hz and 50 Hz stimulation of clinical
 #: mapping) leave no time for a response (Hz).
 SINGLE_PULSE_HZ = 0.6
+#: A row with more is a mistake in its duration or rate: at the highest rate of single pulses these are five hours.
+_MOST_PULSES = 10_000
 #: What a pulse must keep clear of artefacts and seizures, around its onset (s): baseline and response.
 CLEAR_S = (-0.5, 0.5)
 #: Onset and sample_start may differ by rounding; more is told (samples).
@@ -324,16 +326,18 @@ def _widths(table: EventTable, findings: list[Finding]) -> np.ndarray:
 
 def _train(pulse: Pulse, duration_s: float, rate_hz: float) -> Iterator[Pulse]:
     """The pulses of a row, which may be a whole train: one every 1/rate from the onset."""
-    n_pulses = 1
+    n_pulses = 1.0
     if np.isfinite(duration_s) and np.isfinite(rate_hz) and rate_hz > 0:
         # A train of n pulses lasts (n - 1) periods and the last pulse, or n periods.
-        n_pulses = int(np.floor(duration_s * rate_hz - 1e-6)) + 1
+        n_pulses = np.floor(duration_s * rate_hz - 1e-6) + 1
     if n_pulses <= 1:
         yield pulse
+    elif not n_pulses <= _MOST_PULSES:
+        yield replace(pulse, reasons=(*pulse.reasons, f"train of {n_pulses:.3g} pulses, which is no length of a train"))
     elif rate_hz > SINGLE_PULSE_HZ:
         yield replace(pulse, reasons=(*pulse.reasons, f"train of {rate_hz:g} Hz"))
     else:
-        for position in range(n_pulses):
+        for position in range(int(n_pulses)):
             yield replace(pulse, onset_s=pulse.onset_s + position / rate_hz, nominal=position > 0)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -52,7 +53,7 @@ def read_text_table(path: Path) -> tuple[pd.DataFrame, list[Finding]]:
     if not rows:
         raise InputError(f"The table {path} is empty; it should hold a header row and values.")
     header = [name.strip().lower() for name in rows[0]]
-    twice = sorted({name for name in header if header.count(name) > 1})
+    twice = sorted(name for name, count in Counter(header).items() if count > 1)
     if twice:
         raise InputError(f"{path} has columns that occur more than once: {', '.join(twice)}. Rename or remove one.")
     # A row may lack trailing cells; more cells than columns would shift values under the wrong name.
@@ -110,7 +111,7 @@ def names_of(table: pd.DataFrame, path: Path) -> list[str]:
     nameless = [number for number, name in enumerate(names, start=2) if not name or name == "n/a"]
     if nameless:
         raise InputError(f"{path}: {len(nameless)} rows have no name (first: line {nameless[0]}).")
-    twice = sorted({name for name in names if names.count(name) > 1})
+    twice = sorted(name for name, count in Counter(names).items() if count > 1)
     if twice:
         raise InputError(f"{path}: {len(twice)} names occur more than once ({', '.join(twice[:5])}); make them unique.")
     return names

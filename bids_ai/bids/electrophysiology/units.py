@@ -38,7 +38,7 @@ def unit_scale(text: str | None, base: str) -> float | None:
     float or None
         None if the text is no unit of this kind.
     """
-    if not text:
+    if not text or not isinstance(text, str):  # a sidecar may hold anything
         return None
     # NFKC makes one sign of the two micro signs; "ÂµV" is UTF-8 that was once read as Latin-1.
     unit = unicodedata.normalize("NFKC", text).replace("Â", "").replace("μ", "u").strip().rstrip(".")

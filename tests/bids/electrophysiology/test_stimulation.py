@@ -204,3 +204,11 @@ def test_table_of_pulses(events, channels):
     table = read_stimulation(events(pulse(5), pulse(10, status="bad")), channels).table()
     assert table["used"].tolist() == [True, False]
     assert table["reasons"].tolist() == ["", "status bad"]
+
+
+@pytest.mark.parametrize("duration", ["1e6", "1e15", "1e308"])
+def test_a_train_that_no_recording_holds_is_one_pulse_that_is_not_used(events, channels, duration):
+    row = pulse(1.0, duration=duration, electrical_stimulation_frequency="0.5")
+    [found] = read_stimulation(events(row), channels).pulses
+    assert not found.used
+    assert "which is no length of a train" in found.reasons[0]

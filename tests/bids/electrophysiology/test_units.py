@@ -88,3 +88,8 @@ def test_what_is_ambiguous_is_refused(cell, unit, message):
 )
 def test_unit_of_a_column(entry, unit):
     assert column_unit({"current": entry}, "current", "A") == unit
+
+
+@pytest.mark.parametrize("text", [3, 1.5, ["mm"], {"a": 1}, True])
+def test_what_is_no_text_is_no_unit(text):
+    assert unit_scale(text, "m") is None
