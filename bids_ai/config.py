@@ -256,6 +256,15 @@ class EffectiveConnectivityConfig(_Section):
     )
 
 
+class NiprepsConfig(_Section):
+    """Options of the official images, beyond those that bids_ai gives them (--nipreps)."""
+
+    fmriprep_options: str = Field(
+        "--fs-no-reconall --output-spaces MNI152NLin2009cAsym:res-2", description="Of fMRIPrep, as on its command line."
+    )
+    qsiprep_options: str = Field("--output-resolution 2", description="Of QSIPrep; it demands a resolution, mm.")
+
+
 class Config(_Section):
     """All settings of a run."""
 
@@ -274,6 +283,7 @@ class Config(_Section):
     functional_connectivity: FunctionalConnectivityConfig = Field(default_factory=FunctionalConnectivityConfig)
     surrogate: SurrogateConfig = SurrogateConfig()
     effective_connectivity: EffectiveConnectivityConfig = EffectiveConnectivityConfig()
+    nipreps: NiprepsConfig = Field(default_factory=NiprepsConfig)
 
 
 #: There are about a hundred settings, three levels deep; lists of predictors and atlases may be long.

@@ -42,6 +42,7 @@ def command(
     work_dir: Path,
     *,
     cores: int,
+    snakefile: str = "Snakefile",
     memory_mb: int | None = None,
     keep_going: bool = True,
     profile: str | None = None,
@@ -58,6 +59,8 @@ def command(
         Working directory of Snakemake, with its own records of what was made.
     cores : int
         Cores for all jobs together.
+    snakefile : str
+        Workflow, from the folder of all.
     memory_mb : int, optional
         Memory for all jobs together, MB.
     keep_going : bool
@@ -69,7 +72,7 @@ def command(
     extra : sequence of str
         Arguments handed on as they are.
     """
-    parts = [sys.executable, "-m", "snakemake", "--snakefile", str(workflow_dir() / "Snakefile")]
+    parts = [sys.executable, "-m", "snakemake", "--snakefile", str(workflow_dir() / snakefile)]
     parts += ["--configfile", str(config_file), "--directory", str(work_dir)]
     parts += ["--rerun-incomplete", "--nocolor"]
     # Subjects are locked by us, so that two runs over different subjects can share a folder.

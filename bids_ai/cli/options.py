@@ -17,7 +17,6 @@ from bids_ai.stages.plan import STAGES
 #: Options users of other apps know and that belong to later versions.
 NOT_YET = {
     "--output-spaces": "choosing further output spaces",
-    "--fs-license-file": "FreeSurfer",
     "--fs-subjects-dir": "FreeSurfer",
     "--report-output-level": "reports per session",
     "--aggregate-session-reports": "reports per session",

@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from bids_ai.bids.index import Index
-from bids_ai.cli import containers, engine, group, options
+from bids_ai.cli import containers, engine, group, nipreps, options
 from bids_ai.cli.index import PreparedRun, prepare
 from bids_ai.cli.inputs import show_inputs
 from bids_ai.cli.locks import lock_subjects
@@ -46,6 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     options.add_stages(parser)
     options.add_models(parser)
     group.add_arguments(parser)
+    nipreps.add_arguments(parser)
     add_running(parser)
 
 
@@ -79,6 +80,16 @@ def execute(args: argparse.Namespace) -> int:
     if args.analysis_level == "group":
         return group.execute(args)
     group.refuse_for_participants(args)
+    before = nipreps.preprocess(args) if getattr(args, "nipreps", None) else nipreps.Preprocessed()
+    if before.planned:
+        print(f"The jobs of bids_ai are planned once these {before.planned} are done.")
+        return 0
+    args.derivatives = [*args.derivatives, *before.derivatives]
+    args.exclude_participant_label = [*args.exclude_participant_label, *before.failed]
+    return max(_execute(args), int(bool(before.failed)))
+
+
+def _execute(args: argparse.Namespace) -> int:
     run = prepare(args)
     for warning in run.warnings:
         print(f"warning: {warning}", file=sys.stderr)
