@@ -67,7 +67,10 @@ def volume_fault(path: Path) -> str | None:
     if path.exists() and not path.is_file():
         return "it is no file but a folder, a pipe or a device"
     try:
-        return size_fault(path, promised(path)[1])
+        shape, expected, _ = promised(path)
+        if min(shape, default=0) < 1:
+            return f"its header is corrupt: it gives the shape {shape}"
+        return size_fault(path, expected)
     except HEADER_ERRORS as error:
         return f"its header cannot be read ({told(error)})"
 

@@ -22,7 +22,7 @@ _TEXT_COLUMNS = dict.fromkeys(("node", "name", "contact_1", "contact_2", "site",
 #: Tables of numbers are packed to a third. One that is larger than this and packed more densely holds nothing, bytes.
 _LARGE_BYTES, _DENSE = 2**28, 100
 _CHUNK = 2**20
-_MOST = 10**300
+_MOST, _MOST_COLUMNS = 10**300, 20_000
 _SAMPLE = "%.6g"  # of an electric signal: 120 dB
 _FLOAT = "%.9g"  # more digits than a float32 holds; enough that a reader gets the same matrix back
 
@@ -42,6 +42,7 @@ def read_table(path: Path) -> pd.DataFrame:
         If it is empty or no table.
     """
     missing = [MISSING, ""]
+    _refuse_width(path)
     try:
         table = pd.read_csv(
             path, sep="\t", na_values=missing, keep_default_na=False, dtype=_TEXT_COLUMNS, encoding="utf-8-sig"
@@ -51,6 +52,17 @@ def read_table(path: Path) -> pd.DataFrame:
     except (ValueError, OverflowError, MemoryError, csv.Error) as error:  # ParserError and UnicodeError are ValueErrors
         raise InputError(f"{path} cannot be read as a tab-separated table in UTF-8: {error}") from None
     return _within_floats(table)
+
+
+def _refuse_width(path: Path) -> None:
+    """Refuse a table of more columns than any atlas has regions; pandas takes minutes to tell repeated names apart."""
+    with path.open("rb") as file:
+        n_columns = file.readline().count(b"\t") + 1
+    if n_columns > _MOST_COLUMNS:
+        raise InputError(
+            f"{path} has {n_columns} columns, and at most {_MOST_COLUMNS} are read. Were its line ends lost, or is it on "
+            "its side?"
+        )
 
 
 def _within_floats(table: pd.DataFrame) -> pd.DataFrame:

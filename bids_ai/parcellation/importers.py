@@ -307,4 +307,4 @@ def _is_integer(text: str) -> bool:
 
 
 def _is_byte(text: str) -> bool:
-    return text.isdigit() and int(text) <= 255
+    return bool(re.fullmatch(r"[0-9]{1,3}", text)) and int(text) <= 255

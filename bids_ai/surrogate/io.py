@@ -91,8 +91,7 @@ def load(weights: Path, meta: dict[str, Any]) -> FittedSurrogate:
     version = meta.get("format_version") if isinstance(meta, dict) else None
     if version != FORMAT_VERSION:
         raise InputError(
-            f"{weights}: format {version!r} is not the format {FORMAT_VERSION} of this "
-            "version of bids_ai; fit again."
+            f"{weights}: format {version!r} is not the format {FORMAT_VERSION} of this version of bids_ai; fit again."
         )
     try:
         tensors = load_file(weights)

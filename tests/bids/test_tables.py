@@ -180,3 +180,9 @@ def test_an_integer_that_no_float_holds_is_text(tmp_path):
     table = read_table(tmp_path / "events.tsv")
     assert [str(cell) for cell in table["onset"]] == ["9" * 400, "1"]
     assert [type(cell) for cell in table["onset"]] == [str, int]
+
+
+def test_a_table_whose_line_ends_are_lost_is_told_at_once(tmp_path):
+    (tmp_path / "x.tsv").write_bytes(b"A\tB\x851\t2\x85" * 30_000)
+    with pytest.raises(InputError, match=r"has 60001 columns, and at most 20000 are read"):
+        read_table(tmp_path / "x.tsv")

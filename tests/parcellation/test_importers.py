@@ -148,3 +148,11 @@ def test_labels_of_the_xcp_layout_that_are_no_numbers_are_told(tmp_path):
     (tmp_path / "aNodeIndex.1D").write_text("1\n--\n")
     with pytest.raises(InputError, match="integers from 1 up, got --"):
         read_region_table(tmp_path / "aNodeNames.txt")
+
+
+@pytest.mark.parametrize("red", ["9" * 5000, "²", "-1", "256"])
+def test_what_is_no_byte_is_no_colour(tmp_path, red):
+    (tmp_path / "x.lut").write_text(f"1 A {red} 20 30 0\n2 B 10 20 30 0\n")
+    nodes = read_region_table(tmp_path / "x.lut")
+    assert list(nodes["name"]) == ["A", "B"]
+    assert not nodes.attrs["lookup"]

@@ -116,6 +116,14 @@ def _edf_rate(path: Path) -> float | None:
     return rate if rate > 0 else None
 
 
+def is_there(path: Path) -> bool:
+    """Whether there is a file or a link; a name that no file system takes is that of none."""
+    try:
+        return path.exists() or path.is_symlink()
+    except (OSError, ValueError):
+        return False
+
+
 def check_present(path: Path) -> None:
     """Refuse a file that is missing, empty, or a pointer to one that was not downloaded.
 
@@ -229,7 +237,7 @@ def _brainvision(path: Path) -> Opened:
 
     companions = _brainvision_files(path)
     for key, companion in companions.items():
-        if not companion.exists() and not companion.is_symlink():
+        if not is_there(companion):
             raise InputError(
                 f"{path.name} names {companion.name} as its {key}, which is not beside it; add or rename it."
             )

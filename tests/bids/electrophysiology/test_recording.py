@@ -429,3 +429,10 @@ def test_any_number_of_channels_opens_in_seconds(tmp_path, n_channels):
     found = open_recording(stem.with_suffix(".vhdr"))
     assert len(found.usable()) == n_channels
     assert time.process_time() - start < 20  # a few seconds; each channel compared with each other takes minutes
+
+
+def test_a_header_that_names_no_possible_file_is_told(dataset):
+    path = dataset(".vhdr")
+    path.write_text(path.read_text().replace("DataFile=", "DataFile=" + "a" * 5000))
+    with pytest.raises(InputError, match="as its DataFile, which is not beside it"):
+        formats.open_raw(path)
