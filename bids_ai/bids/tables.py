@@ -60,8 +60,8 @@ def _refuse_width(path: Path) -> None:
         n_columns = file.readline().count(b"\t") + 1
     if n_columns > _MOST_COLUMNS:
         raise InputError(
-            f"{path} has {n_columns} columns, and at most {_MOST_COLUMNS} are read. Were its line ends lost, or is it on "
-            "its side?"
+            f"{path} has {n_columns} columns, and at most {_MOST_COLUMNS} are read. Were its line ends lost, or is it "
+            "on its side?"
         )
 
 
