@@ -2,6 +2,14 @@
 
 from __future__ import annotations
 
+#: Exit code of every command -> what it says. The help prints it; README.md and docs/command_line.md say the same.
+EXIT_CODES = {
+    0: "all done",
+    1: "some recordings failed, or were skipped for a fault (they are listed at the end and in the report)",
+    2: "refused before the first job, with every reason in one message",
+    130: "interrupted; the same command goes on where this one stopped",
+}
+
 
 class BidsAiError(Exception):
     """Base class: a fault that is explained to the user without a traceback."""

@@ -21,6 +21,6 @@ if [ -z "${MPLCONFIGDIR:-}" ] && [ -d /opt/bids_ai/cache/matplotlib ]; then
 fi
 
 case "${1:---help}" in
-    run | index | ccep | ec | simulate | fetch | doctor | completion | stage | -h | --help | --version) exec bids-ai "$@" ;;
+    run | index | ccep | ec | simulate | fetch | doctor | completion | help | stage | -h | --help | --version) exec bids-ai "$@" ;;
     *) exec bids-ai run "$@" ;;
 esac

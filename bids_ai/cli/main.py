@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from importlib import import_module
 
 from bids_ai import __version__
-from bids_ai.errors import BidsAiError
+from bids_ai.cli.spelling import Parser, ask_for_help, check_command, check_options, hyphens
+from bids_ai.errors import EXIT_CODES, BidsAiError
 
 #: Command -> what it does; the module of the same name in bids_ai.cli has add_arguments(parser) and execute(args).
 COMMANDS = {
@@ -19,16 +20,19 @@ COMMANDS = {
     "ec": "effective connectivity of tables of signals, without a BIDS dataset",
     "fetch": "published atlases and templates into a folder, for use there or without network",
     "simulate": "write a BIDS dataset of virtual subjects whose connectivity is known",
+    "help": "what there is, or the options of a command",
     "stage": "run one stage of the workflow (the workflow calls this)",
 }
 
-EPILOG = """exit codes:
-  0    all done
-  1    some recordings failed, or were skipped for a fault (they are listed)
-  2    refused before the first job
-  130  interrupted
-
-Settings of the science: config/README.md. Names of the outputs: docs/outputs.md."""
+EPILOG = "\n".join(
+    [
+        "exit codes:",
+        *(f"  {code:<4} {meaning}" for code, meaning in EXIT_CODES.items()),
+        "",
+        "Settings of the science: config/README.md. Names of the outputs: docs/outputs.md.",
+    ]
+)
+HINT = "bids-ai: nothing was asked for. To begin: bids-ai run DATA OUT participant; bids-ai help COMMAND says more."
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -44,9 +48,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     arguments = list(sys.argv[1:] if argv is None else argv)
     try:
-        command = next((word for word in arguments if not word.startswith("-")), None)
         own, extra = _split(arguments)
-        args = _parser(command).parse_args(_hyphens(own), argparse.Namespace(snakemake_args=extra))
+        if not own:
+            build_parser().print_help(sys.stderr)
+            print(f"\n{HINT}", file=sys.stderr)
+            return 2
+        args = _read(hyphens(ask_for_help(own, COMMANDS)))
+        args.snakemake_args = extra
         return int(import_module(f"bids_ai.cli.{args.command}").execute(args) or 0)
     except BidsAiError as error:
         if os.environ.get("BIDS_AI_DEBUG"):
@@ -61,24 +69,48 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 1
 
 
-def _parser(command: str | None) -> argparse.ArgumentParser:
-    """Build the parser; only the named command's options are filled in, since others cost imports."""
-    parser = argparse.ArgumentParser(
+def build_parser(*filled: str | None) -> argparse.ArgumentParser:
+    """Build the parser.
+
+    Parameters
+    ----------
+    *filled : str or None
+        Commands whose options are filled in; those of all others would only cost imports.
+    """
+    formatter = argparse.RawDescriptionHelpFormatter
+    parser = Parser(
         prog="bids-ai",
         description="BIDS app: connectomes, a surrogate brain per subject, and effective connectivity.",
         epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=formatter,
     )
     parser.add_argument("--version", action="version", version=f"bids-ai {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name, purpose in COMMANDS.items():
-        formatter = argparse.RawDescriptionHelpFormatter
         sub = commands.add_parser(
             name, help=purpose, description=f"bids-ai {name}: {purpose}.", formatter_class=formatter
         )
-        if name == command:
+        if name in filled:
             import_module(f"bids_ai.cli.{name}").add_arguments(sub)
     return parser
+
+
+def command_parser(parser: argparse.ArgumentParser, command: str) -> argparse.ArgumentParser:
+    """Parser of a command, which is a part of that of the whole."""
+    commands = next(action for action in parser._actions if isinstance(action, argparse._SubParsersAction))
+    found = commands.choices[command]
+    assert isinstance(found, argparse.ArgumentParser)
+    return found
+
+
+def _read(arguments: list[str]) -> argparse.Namespace:
+    """Read the arguments; what is not understood is refused with what may have been meant."""
+    command = next((word for word in arguments if not word.startswith("-")), None)
+    check_command(command, arguments, COMMANDS)
+    parser = build_parser(command)
+    args, unknown = parser.parse_known_args(arguments)
+    check_options(unknown, command_parser(parser, args.command))
+    return args
 
 
 def _split(arguments: list[str]) -> tuple[list[str], list[str]]:
@@ -87,15 +119,6 @@ def _split(arguments: list[str]) -> tuple[list[str], list[str]]:
         return arguments, []
     position = arguments.index("--")
     return arguments[:position], arguments[position + 1 :]
-
-
-def _hyphens(arguments: list[str]) -> list[str]:
-    """Spell options with hyphens, so that ``--participant_label`` works as well."""
-    spelled = []
-    for word in arguments:
-        option, equals, value = word.partition("=")
-        spelled.append(option.replace("_", "-") + equals + value if word.startswith("--") else word)
-    return spelled
 
 
 if __name__ == "__main__":

@@ -36,11 +36,11 @@ def default_work_dir(bids_dir: Path | None, output_dir: Path) -> Path:
         Absolute.
     """
     named = os.environ.get("BIDS_AI_WORK_DIR")
-    if named and not _cannot_write(Path(named)):
+    if named and not cannot_write(Path(named)):
         return Path(named)
     inside = bids_dir is not None and _inside(output_dir.parent, bids_dir)
     beside = (bids_dir if bids_dir and inside else output_dir).parent / "bids_ai_work"
-    if os.environ.get("BIDS_AI_IMAGE") and _cannot_write(beside):
+    if os.environ.get("BIDS_AI_IMAGE") and cannot_write(beside):
         key = hashlib.sha256(str(output_dir).encode()).hexdigest()[:8]
         return Path(tempfile.gettempdir()) / f"bids_ai_work-{os.getuid()}-{key}"
     return beside
@@ -76,7 +76,7 @@ def check_places(bids_dir: Path | None, output_dir: Path, work_dir: Path) -> lis
     for role, folder in (("output", output_dir), ("work", work_dir)):
         if set("{}") & set(str(folder)):
             faults.append(f"The {role} folder {folder} has {{ or }} in its path, which would be wildcards.")
-        fault = _cannot_write(folder)
+        fault = cannot_write(folder)
         if fault:
             faults.append(f"The {role} folder {folder} cannot be written: {fault}.")
     return faults + _foreign(output_dir)
@@ -86,7 +86,8 @@ def _inside(inner: Path, outer: Path) -> bool:
     return inner == outer or outer in inner.parents
 
 
-def _cannot_write(folder: Path) -> str | None:
+def cannot_write(folder: Path) -> str | None:
+    """Tell why a folder, which need not exist, cannot be written to or has no room; None if it can and has."""
     nearest = next(parent for parent in (folder, *folder.parents) if parent.exists())
     if not nearest.is_dir():
         return f"{nearest} is a file"

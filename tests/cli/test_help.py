@@ -1,6 +1,7 @@
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -45,7 +46,7 @@ def test_help_names_commands_and_exit_codes(run_cli):
     answer = run_cli("--help")
     assert answer.code == 0
     for command in COMMANDS:
-        assert f"\n    {command} " in answer.out
+        assert re.search(rf"\n    {command}\s", answer.out)
     for line in ("0    all done", "1    some recordings failed", "2    refused before", "130  interrupted"):
         assert line in answer.out
 
@@ -88,3 +89,55 @@ def test_the_command_of_stimulation_shows_no_option_that_does_nothing(run_cli):
 )
 def test_the_options_of_the_field_are_there(run_cli, option):
     assert option in run_cli("run", "--help").out
+
+
+def test_without_a_command_the_help_is_shown_and_the_call_refused(run_cli):
+    answer = run_cli()
+    assert answer.code == 2
+    assert answer.out == ""
+    assert answer.err.startswith(run_cli("--help").out)
+    assert "To begin: bids-ai run DATA OUT participant" in answer.err.removeprefix(run_cli("--help").out)
+
+
+@pytest.mark.parametrize(
+    ("asked", "same"),
+    [
+        (["help"], ["--help"]),
+        (["help", "run"], ["run", "--help"]),
+        (["run", "help"], ["run", "--help"]),
+        (["help", "help"], ["help", "--help"]),
+    ],
+)
+def test_help_may_be_asked_for_in_other_words(run_cli, asked, same):
+    answer = run_cli(*asked)
+    assert answer.code == 0
+    assert answer.out == run_cli(*same).out
+
+
+def test_a_file_of_the_name_help_is_that_file(run_cli, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("help").write_text("a\tb\n1\t2\n")
+    answer = run_cli("ec", "help")
+    assert answer.code == 2
+    assert "usage:" not in answer.text
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["rnu", "DATA", "OUT", "participant"], "There is no command 'rnu'. Did you mean 'bids-ai run'?"),
+        (["help", "simulation"], "There is no command 'simulation'. Did you mean 'bids-ai simulate'?"),
+        (["DATA", "OUT", "participant"], "Did you mean 'bids-ai run DATA OUT participant'?"),
+        (["run", "DATA", "OUT", "participant", "--particpant-label", "01"], "'--participant-label' for '--particpant-"),
+        (["fetch", "--lst"], "Did you mean '--list' for '--lst'?"),
+    ],
+)
+def test_a_slip_is_answered_with_what_was_meant(run_cli, arguments, words):
+    answer = run_cli(*arguments)
+    assert answer.code == 2
+    assert words in answer.err
+    assert "usage:" not in answer.err
+
+
+def test_an_option_that_is_hidden_is_not_suggested(run_cli, tmp_path):
+    assert "Did you mean" not in run_cli("ccep", tmp_path, tmp_path / "out", "--stagez").err

@@ -4,7 +4,8 @@ from pathlib import Path
 import pytest
 
 from bids_ai.cli import options
-from bids_ai.cli.main import _hyphens, _parser, _split
+from bids_ai.cli.main import _split, build_parser
+from bids_ai.cli.spelling import hyphens
 from bids_ai.errors import UsageError
 
 DATA = ["data", "out", "participant"]
@@ -12,7 +13,7 @@ DATA = ["data", "out", "participant"]
 
 def parsed(*arguments: str) -> argparse.Namespace:
     own, extra = _split(["run", *DATA, *arguments])
-    return _parser("run").parse_args(_hyphens(own), argparse.Namespace(snakemake_args=extra))
+    return build_parser("run").parse_args(hyphens(own), argparse.Namespace(snakemake_args=extra))
 
 
 def test_labels_lose_their_prefix():
@@ -118,8 +119,9 @@ def test_options_of_later_versions_say_so(run_cli, tmp_path, option, values):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ([], "required: COMMAND"),
-        (["walk"], "invalid choice: 'walk'"),
+        ([], "nothing was asked for. To begin: bids-ai run DATA OUT participant"),
+        (["--verbose"], "required: COMMAND"),
+        (["walk"], "There is no command 'walk'. There are run, index,"),
         (["run"], "required: bids_dir"),
         (["run", *DATA[:2], "subject"], "invalid choice: 'subject'"),
         (["run", *DATA, "--participants", "01"], "unrecognized arguments"),
