@@ -23,4 +23,4 @@ rule anat_preprocess:
         settings=plan.setting("anat"),
     shell:
         "bids-ai stage anat_preprocess --config {run_config:q} --threads {threads}"
-        " --wildcards anat={wildcards.anat} >{log:q} 2>&1"
+        " --wildcards anat={wildcards.anat:q} >{log:q} 2>&1"

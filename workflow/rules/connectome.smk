@@ -17,7 +17,7 @@ rule structural_connectivity:
         settings=plan.setting("structural_connectivity", "parcellation"),
     shell:
         "bids-ai stage structural_connectivity --config {run_config:q}"
-        " --wildcards dwi={wildcards.dwi} atlas={wildcards.atlas} >{log:q} 2>&1"
+        " --wildcards dwi={wildcards.dwi:q} atlas={wildcards.atlas:q} >{log:q} 2>&1"
 
 
 rule functional_connectivity:
@@ -36,4 +36,4 @@ rule functional_connectivity:
         settings=plan.setting("functional_connectivity"),
     shell:
         "bids-ai stage functional_connectivity --config {run_config:q}"
-        " --wildcards series={wildcards.series} atlas={wildcards.atlas} >{log:q} 2>&1"
+        " --wildcards series={wildcards.series:q} atlas={wildcards.atlas:q} >{log:q} 2>&1"

@@ -25,7 +25,7 @@ rule dwi_preprocess:
         settings=plan.setting("dwi"),
     shell:
         "bids-ai stage dwi_preprocess --config {run_config:q} --threads {threads}"
-        " --wildcards dwi={wildcards.dwi} >{log:q} 2>&1"
+        " --wildcards dwi={wildcards.dwi:q} >{log:q} 2>&1"
 
 
 rule tractography:
@@ -43,4 +43,4 @@ rule tractography:
         settings=plan.setting("structural_connectivity"),
     shell:
         "bids-ai stage tractography --config {run_config:q} --threads {threads}"
-        " --wildcards dwi={wildcards.dwi} >{log:q} 2>&1"
+        " --wildcards dwi={wildcards.dwi:q} >{log:q} 2>&1"

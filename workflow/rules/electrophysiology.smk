@@ -16,7 +16,7 @@ rule eeg_preprocess:
         settings=plan.setting("eeg"),
     shell:
         "bids-ai stage eeg_preprocess --config {run_config:q} --threads {threads}"
-        " --wildcards eeg={wildcards.eeg} >{log:q} 2>&1"
+        " --wildcards eeg={wildcards.eeg:q} >{log:q} 2>&1"
 
 
 rule ieeg_preprocess:
@@ -33,7 +33,7 @@ rule ieeg_preprocess:
     params:
         settings=plan.setting("ieeg"),
     shell:
-        "bids-ai stage ieeg_preprocess --config {run_config:q} --wildcards ieeg={wildcards.ieeg} >{log:q} 2>&1"
+        "bids-ai stage ieeg_preprocess --config {run_config:q} --wildcards ieeg={wildcards.ieeg:q} >{log:q} 2>&1"
 
 
 rule ephys_timeseries:
@@ -52,7 +52,7 @@ rule ephys_timeseries:
         settings=plan.setting("eeg", "ieeg", "parcellation"),
     shell:
         "bids-ai stage ephys_timeseries --config {run_config:q}"
-        " --wildcards series={wildcards.series} atlas={wildcards.atlas} >{log:q} 2>&1"
+        " --wildcards series={wildcards.series:q} atlas={wildcards.atlas:q} >{log:q} 2>&1"
 
 
 rule spectral_connectivity:
@@ -68,7 +68,7 @@ rule spectral_connectivity:
         runtime=60,
     shell:
         "bids-ai stage spectral_connectivity --config {run_config:q}"
-        " --wildcards series={wildcards.series} atlas={wildcards.atlas} >{log:q} 2>&1"
+        " --wildcards series={wildcards.series:q} atlas={wildcards.atlas:q} >{log:q} 2>&1"
 
 
 rule ccep_features:
@@ -89,7 +89,7 @@ rule ccep_features:
     params:
         settings=plan.setting("ieeg", "ccep"),
     shell:
-        "bids-ai stage ccep_features --config {run_config:q} --wildcards ieeg={wildcards.ieeg} >{log:q} 2>&1"
+        "bids-ai stage ccep_features --config {run_config:q} --wildcards ieeg={wildcards.ieeg:q} >{log:q} 2>&1"
 
 
 rule ccep_regions:
@@ -112,7 +112,7 @@ rule ccep_regions:
         settings=plan.setting("ieeg", "ccep", "parcellation"),
     shell:
         "bids-ai stage ccep_regions --config {run_config:q}"
-        " --wildcards ieeg={wildcards.ieeg} atlas={wildcards.atlas} >{log:q} 2>&1"
+        " --wildcards ieeg={wildcards.ieeg:q} atlas={wildcards.atlas:q} >{log:q} 2>&1"
 
 
 rule contact_model:
@@ -128,7 +128,7 @@ rule contact_model:
         mem_mb=plan.memory(base_mb=4000, per_input=20),
         runtime=60,
     shell:
-        "bids-ai stage contact_model --config {run_config:q} --wildcards ieeg={wildcards.ieeg} >{log:q} 2>&1"
+        "bids-ai stage contact_model --config {run_config:q} --wildcards ieeg={wildcards.ieeg:q} >{log:q} 2>&1"
 
 
 rule ccep_predict:
@@ -152,4 +152,4 @@ rule ccep_predict:
         settings=plan.setting("ieeg", "ccep", "prediction", "parcellation"),
     shell:
         "bids-ai stage ccep_predict --config {run_config:q}"
-        " --wildcards ieeg={wildcards.ieeg} atlas={wildcards.atlas} >{log:q} 2>&1"
+        " --wildcards ieeg={wildcards.ieeg:q} atlas={wildcards.atlas:q} >{log:q} 2>&1"

@@ -22,4 +22,4 @@ rule bold_preprocess:
         settings=plan.setting("func"),
     shell:
         "bids-ai stage bold_preprocess --config {run_config:q} --threads {threads}"
-        " --wildcards bold={wildcards.bold} >{log:q} 2>&1"
+        " --wildcards bold={wildcards.bold:q} >{log:q} 2>&1"

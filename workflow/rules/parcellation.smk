@@ -9,7 +9,7 @@ rule atlas:
     params:
         settings=plan.setting("parcellation"),
     shell:
-        "bids-ai stage atlas --config {run_config:q} --wildcards atlas={wildcards.atlas} >{log:q} 2>&1"
+        "bids-ai stage atlas --config {run_config:q} --wildcards atlas={wildcards.atlas:q} >{log:q} 2>&1"
 
 
 rule region_timeseries:
@@ -28,4 +28,4 @@ rule region_timeseries:
         settings=plan.setting("func", "parcellation"),
     shell:
         "bids-ai stage region_timeseries --config {run_config:q}"
-        " --wildcards series={wildcards.series} atlas={wildcards.atlas} >{log:q} 2>&1"
+        " --wildcards series={wildcards.series:q} atlas={wildcards.atlas:q} >{log:q} 2>&1"

@@ -15,7 +15,7 @@ rule surrogate_fit:
         settings=plan.setting("surrogate"),
     shell:
         "bids-ai stage surrogate_fit --config {run_config:q} --threads {threads}"
-        " --wildcards atlas={wildcards.atlas} model={wildcards.model} batch={wildcards.batch} >{log:q} 2>&1"
+        " --wildcards atlas={wildcards.atlas:q} model={wildcards.model:q} batch={wildcards.batch:q} >{log:q} 2>&1"
 
 
 rule surrogate:
@@ -31,8 +31,8 @@ rule surrogate:
         mem_mb=2000,
         runtime=15,
     shell:
-        "bids-ai stage surrogate --config {run_config:q} --wildcards series={wildcards.series}"
-        " atlas={wildcards.atlas} model={wildcards.model} pool={wildcards.pool} >{log:q} 2>&1"
+        "bids-ai stage surrogate --config {run_config:q} --wildcards series={wildcards.series:q}"
+        " atlas={wildcards.atlas:q} model={wildcards.model:q} pool={wildcards.pool:q} >{log:q} 2>&1"
 
 
 rule effective_connectivity:
@@ -54,5 +54,5 @@ rule effective_connectivity:
         settings=plan.setting("effective_connectivity"),
     shell:
         "bids-ai stage effective_connectivity --config {run_config:q} --threads {threads}"
-        " --wildcards series={wildcards.series} atlas={wildcards.atlas} model={wildcards.model} pool={wildcards.pool}"
+        " --wildcards series={wildcards.series:q} atlas={wildcards.atlas:q} model={wildcards.model:q} pool={wildcards.pool:q}"
         " >{log:q} 2>&1"

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 
 from bids_ai.errors import InputError
 from bids_ai.report.figures.mosaic import Array
-from bids_ai.report.figures.theme import BLUE, INK, RULE, VERMILLION, new_figure, save_figure, styled
+from bids_ai.report.figures.theme import BLUE, INK, RULE, VERMILLION, label_powers, new_figure, save_figure, styled
 from bids_ai.report.figures.traces import check_shape, draw_bundle, with_small_pictures
 
 if TYPE_CHECKING:
@@ -132,6 +132,7 @@ def _set_limits(panel: Axes, frequencies: Array, spectra: list[Array], bad: Arra
     bottom = max(float(finite.min()) / 2, float(np.nanmax(_median(good))) / 10**_DECADES)
     panel.set_xscale("log")
     panel.set_yscale("log")
+    label_powers(panel.yaxis)
     panel.set_xlim(frequencies[0], frequencies[-1])
     panel.set_ylim(bottom, top)
     ticks = [tick for tick in _TICKS_HZ if frequencies[0] <= tick <= frequencies[-1]]

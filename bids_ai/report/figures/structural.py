@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from bids_ai.report.figures.nodes import check_nodes
-from bids_ai.report.figures.theme import BLUE, MUTED, new_figure, save_figure, styled
+from bids_ai.report.figures.theme import BLUE, MUTED, label_powers, new_figure, save_figure, styled
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -46,6 +46,7 @@ def plot_against_distance(weight: ArrayLike, length_mm: ArrayLike, nodes: pd.Dat
     left.scatter(distance[joined], strength[joined], s=14, color=BLUE, alpha=0.5, linewidths=0, rasterized=True)
     if joined.any():
         left.set_yscale("log")
+        label_powers(left.yaxis)
     left.set_xlabel("Distance between centres of regions (mm)")
     left.set_ylabel("Sum of streamline weights")
     left.set_title("Weight and distance", pad=26)

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from bids_ai.report.figures.mosaic import AXIS_NAMES, PLANE_NAMES, Array, Cut
-from bids_ai.report.figures.theme import FONT_STACK
+from bids_ai.report.figures.theme import FONT_STACK, xml_text
 from bids_ai.report.files import write_text_atomic
 
 #: Units of the drawing; the report shows them at about one pixel each.
@@ -86,7 +86,7 @@ class MosaicSvg:
 
     def write(self, out: Path | str) -> Path:
         """Write the SVG atomically."""
-        return write_text_atomic(out, self.render())
+        return write_text_atomic(out, xml_text(self.render()))
 
     def render(self) -> str:
         """Return the SVG text."""

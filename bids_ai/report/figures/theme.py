@@ -12,6 +12,7 @@ from bids_ai.report.files import write_atomic
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.axis import Axis
     from matplotlib.figure import Figure
 
 P = ParamSpec("P")
@@ -48,6 +49,7 @@ CATEGORIES = (
 DIVERGING = "RdBu_r"
 SEQUENTIAL = "viridis"
 
+_NOT_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
 #: Width of a full figure in inches; at the 960 px of the report's column 1 pt is drawn as 1.33 px.
 WIDTH = 10.0
 
@@ -73,6 +75,8 @@ RC: dict[Any, Any] = {
     "legend.fontsize": 10,
     "legend.frameon": False,
     "hatch.linewidth": 0.5,
+    # Names come from files: a dollar sign in one begins no formula.
+    "text.parse_math": False,
     "svg.fonttype": "none",
     "svg.hashsalt": "bids_ai",
     "figure.dpi": 100,
@@ -121,10 +125,23 @@ def save_figure(figure: Figure, out: Path | str, *, tight: bool = False) -> Path
     return write_atomic(out, write)
 
 
+def xml_text(text: str) -> str:
+    """Replace what XML cannot hold, such as control characters in a name: one would make a whole picture unreadable."""
+    return _NOT_XML.sub("\N{REPLACEMENT CHARACTER}", text)
+
+
+def label_powers(axis: Axis) -> None:
+    """Label a logarithmic axis in plain numbers; matplotlib's own labels are formulas."""
+    from matplotlib.ticker import FuncFormatter, NullFormatter
+
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}".replace("-", "\N{MINUS SIGN}")))
+    axis.set_minor_formatter(NullFormatter())
+
+
 def _finish_svg(path: Path) -> None:
     """Name the fallback fonts, for readers without matplotlib's own, and round path data to a hundredth of a point."""
     stack = ", ".join(f"'{name}'" if " " in name else name for name in FONT_STACK)
-    text = path.read_text(encoding="utf-8").replace(f"'{FONT_STACK[0]}'", stack)
+    text = xml_text(path.read_text(encoding="utf-8")).replace(f"'{FONT_STACK[0]}'", stack)
     text = re.sub(r' d="[^"]*"', lambda data: re.sub(r"(\.\d\d)\d+", r"\1", data.group()), text)
     path.write_text(text, encoding="utf-8")
 
