@@ -20,6 +20,7 @@ COMMANDS = {
     "ec": "effective connectivity of tables of signals, without a BIDS dataset",
     "fetch": "published atlases and templates into a folder, for use there or without network",
     "simulate": "write a BIDS dataset of virtual subjects whose connectivity is known",
+    "doctor": "what is installed here, what is missing, and what that costs",
     "help": "what there is, or the options of a command",
     "stage": "run one stage of the workflow (the workflow calls this)",
 }

@@ -15,6 +15,7 @@ from bids_ai.cli import containers, engine, group, nipreps, options
 from bids_ai.cli.index import PreparedRun, prepare
 from bids_ai.cli.inputs import show_inputs
 from bids_ai.cli.locks import lock_subjects
+from bids_ai.cli.machine import usable_cores
 from bids_ai.cli.places import older_outputs
 from bids_ai.errors import UsageError
 from bids_ai.stages.records import Failure, failures, unfitted
@@ -53,15 +54,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def add_running(parser: argparse.ArgumentParser) -> None:
     """How the workflow is run."""
     running = parser.add_argument_group("how to run")
-    cores = os.cpu_count() or 1
     running.add_argument(
-        "--nprocs", "--n-cpus", "--nthreads", type=int, default=cores, metavar="N", help=f"cores in all ({cores})"
+        "--nprocs",
+        "--n-cpus",
+        "--nthreads",
+        type=int,
+        default=usable_cores(),
+        metavar="N",
+        help="cores in all (all that this machine, container or batch job lets it use)",
     )
     running.add_argument("--omp-nthreads", type=int, metavar="N", help="threads of one job at most")
     running.add_argument("--mem-mb", "--mem", type=int, metavar="MB", help="memory for all jobs together")
     running.add_argument("--low-mem", action="store_true", help="one job at a time")
     containers.add_arguments(running)
-    running.add_argument("--profile", metavar="PROFILE", help="Snakemake profile, such as one for a cluster")
+    running.add_argument("--profile", metavar="PROFILE", help="Snakemake profile: slurm, gpu, or a folder")
     running.add_argument("--stop-on-first-crash", action="store_true", help="do not go on with other subjects")
     running.add_argument("--clean-workdir", action="store_true", help="empty the work folder first")
     running.add_argument("-n", "--dry-run", action="store_true", help="print the inputs chosen and the jobs, and stop")
