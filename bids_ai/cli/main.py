@@ -21,6 +21,7 @@ COMMANDS = {
     "fetch": "published atlases and templates into a folder, for use there or without network",
     "simulate": "write a BIDS dataset of virtual subjects whose connectivity is known",
     "doctor": "what is installed here, what is missing, and what that costs",
+    "completion": "print a script that completes commands and options in a shell",
     "help": "what there is, or the options of a command",
     "stage": "run one stage of the workflow (the workflow calls this)",
 }
