@@ -13,6 +13,7 @@ from bids_ai.bids.diffusion import find_diffusions
 from bids_ai.bids.electrophysiology.inputs import EXTENSIONS, Signal, find_recordings, signal_folders
 from bids_ai.bids.files import read_json
 from bids_ai.bids.index import Anatomy, Diffusion, Recording, Skipped
+from bids_ai.bids.links import untraversable
 from bids_ai.bids.metadata import read_metadata
 from bids_ai.bids.names import stem
 from bids_ai.errors import InputError, UsageError
@@ -24,6 +25,8 @@ File = TypeVar("File", bound=Signal)
 
 _NIFTI = [".nii.gz", ".nii"]
 _LABEL = re.compile(r"[A-Za-z0-9+]+")
+#: Names of files: entities, suffix and extension. Others are cut off by pybids at the first strange letter.
+_NAME = re.compile(r"sub-[A-Za-z0-9+]+_[A-Za-z0-9+._-]+")
 _BOLD_ENTITIES = (
     "subject",
     "session",
@@ -149,7 +152,7 @@ def scan(bids_dir: Path, labels: Sequence[str], selection: Selection) -> Inputs:
         If a session, task or run that was asked for is nowhere, or a filter names no entity.
     """
     found = _Found(_layout(bids_dir, labels, selection.database), selection)
-    inputs = Inputs([], [], [], [])
+    inputs = Inputs([], [], [], found.odd)
     for label in labels:
         subject = f"sub-{label}"
         anatomy = _anatomy(found.t1w.get(label, []), selection)
@@ -181,6 +184,9 @@ class _Found:
         bold = self._files(layout, selection, "bold", {"suffix": "bold", "datatype": "func"})
         dwi = self._files(layout, selection, "dwi", {"suffix": "dwi", "datatype": "dwi"})
         electric = [file for kind in EXTENSIONS for file in self._signals(layout, selection, kind)]
+        self.odd = [_odd(file) for file in (*t1w, *bold, *dwi, *electric) if not _bears_a_name(file)]
+        t1w, bold, dwi = ([file for file in files if _bears_a_name(file)] for files in (t1w, bold, dwi))
+        electric = [file for file in electric if _bears_a_name(file)]
         electric += signal_folders(Path(layout.root), set(layout.get_subjects()))
         _name_absent(selection, [*t1w, *dwi], [*bold, *electric])
         self.t1w = _by_subject(t1w)
@@ -205,6 +211,16 @@ class _Found:
         except ValueError as error:
             raise UsageError(f"--bids-filter-file, {kind}: {error}") from None
         return sorted(files, key=lambda file: file.path)
+
+
+def _bears_a_name(file: Signal) -> bool:
+    return bool(_NAME.fullmatch(Path(file.path).name))
+
+
+def _odd(file: Signal) -> Skipped:
+    shown = "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in Path(file.path).name)
+    reason = "its name is no BIDS name: sub-LABEL_..., of letters, digits and + _ - . only; rename it"
+    return Skipped(f"sub-{file.entities['subject']}", shown, reason)
 
 
 def _by_subject(files: Sequence[File]) -> dict[str, list[File]]:
@@ -258,6 +274,8 @@ def _layout(bids_dir: Path, labels: Sequence[str], database: Path | None) -> BID
         re.compile(r"/(sourcedata|derivatives|code|stimuli|[^/]+\.mefd)(/|$)"),
         re.compile(r"/\."),
     ]
+    walked = set(labels if database is None else _folder_labels(bids_dir))
+    ignore += [re.compile(rf"^/{re.escape(path)}(/|$)") for path in untraversable(bids_dir, walked)]
     indexer = BIDSLayoutIndexer(validate=False, index_metadata=False, ignore=ignore)
     try:
         return BIDSLayout(bids_dir, indexer=indexer, database_path=database, config=[_entities_below(bids_dir)])

@@ -57,6 +57,17 @@ def write_json(path: Path, content: Any) -> None:
     write_text(path, json.dumps(_plain(content), indent=2, ensure_ascii=False) + "\n")
 
 
+def refuse_pipe(path: Path) -> None:
+    """Refuse what is there and is no file: who opens a pipe waits for ever.
+
+    Raises
+    ------
+    OSError
+    """
+    if path.exists() and not path.is_file():
+        raise OSError(f"{path} is no file but a folder, a pipe or a device")
+
+
 def read_json(path: Path) -> Any:
     """Read a JSON file; a byte-order mark is tolerated.
 
@@ -65,6 +76,7 @@ def read_json(path: Path) -> Any:
     ValueError
         If it is no JSON, or no UTF-8; see `bids_ai.bids.json_text.parse_json`.
     """
+    refuse_pipe(Path(path))
     return parse_json(Path(path).read_text(encoding="utf-8-sig"))
 
 

@@ -16,6 +16,8 @@ from nibabel.filebasedimages import ImageFileError
 from nibabel.spatialimages import HeaderDataError
 from nibabel.wrapstruct import WrapStructError
 
+from bids_ai.bids.files import refuse_pipe
+
 #: What nibabel and the readers below it raise over a file that is no image.
 HEADER_ERRORS = (
     *(ImageFileError, HeaderDataError, WrapStructError, OSError, EOFError, ValueError, OverflowError, MemoryError),
@@ -53,6 +55,7 @@ def promised(path: Path) -> tuple[tuple[int, ...], int, np.ndarray]:
     """
     import nibabel as nib
 
+    refuse_pipe(path)
     _refuse_offset(path)
     image: Any = nib.load(path)
     shape = tuple(int(length) for length in image.shape)

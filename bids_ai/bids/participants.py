@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from bids_ai.bids.files import refuse_pipe
 from bids_ai.bids.tables import MISSING
 from bids_ai.errors import InputError
 
@@ -32,6 +33,7 @@ def read_participants(path: Path) -> pd.DataFrame:
         If it is not there, has no column ``participant_id``, or names a subject twice.
     """
     try:
+        refuse_pipe(path)
         table = pd.read_csv(
             path, sep="\t", dtype=str, keep_default_na=False, na_values=[MISSING, ""], encoding="utf-8-sig"
         )

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from pandas.api.types import is_object_dtype
 
-from bids_ai.bids.files import atomic, read_json, write_json
+from bids_ai.bids.files import atomic, read_json, refuse_pipe, write_json
 from bids_ai.bids.names import sidecar
 from bids_ai.errors import InputError
 
@@ -42,6 +42,7 @@ def read_table(path: Path) -> pd.DataFrame:
         If it is empty or no table.
     """
     missing = [MISSING, ""]
+    refuse_pipe(path)
     _refuse_width(path)
     try:
         table = pd.read_csv(

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
+import time
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -69,7 +70,7 @@ def build_index(
     skipped += lost
     space = config.anat.template.space or _BUNDLED_SPACE
     recordings = [_at_rate(_in_space(entry, space), config.eeg.low_pass_hz) for entry in recordings]
-    return Index(
+    index = Index(
         bids_dir=str(root),
         dataset_name=name,
         space=space,
@@ -81,6 +82,8 @@ def build_index(
         skipped=skipped,
         derivatives={tool: str(path) for tool, path in tools.items()},
     )
+    check_clock(index, findings)
+    return index
 
 
 #: Samples in a period of the low-pass: two and room for the slope of the filter; 45 Hz make 100 Hz.
@@ -107,6 +110,25 @@ def _at_rate(entry: Recording, low_pass_hz: float) -> Recording:
 def _series_atlases(recordings: list[Recording]) -> list[AtlasEntry]:
     labels = dict.fromkeys(entry.atlas for entry in recordings if entry.atlas)
     return [AtlasEntry(label, spec="", kind="series") for label in labels]
+
+
+#: Clocks of a file server and of this machine differ by seconds.
+_CLOCKS_S = 120
+
+
+def check_clock(index: Index, findings: Findings) -> None:
+    """Warn of inputs that are dated in the future: they stay newer than all that is made of them."""
+    sources = [entry.t1w for entry in index.anatomies]
+    sources += [entry.source for entry in index.recordings] + [entry.source for entry in index.diffusions]
+    now = time.time()
+    ahead = {path: Path(path).stat().st_mtime - now for path in sources if Path(path).exists()}
+    late = [path for path, seconds in ahead.items() if seconds > _CLOCKS_S]
+    if late:
+        days = max(ahead.values()) / 86400
+        findings.warnings.append(
+            f"{len(late)} input file(s) are dated up to {days:.2g} days in the future, such as {late[0]}: until then "
+            "what is made of them is made again by every run. Set the clock right, or date the files back (touch)."
+        )
 
 
 # ---- images
@@ -203,8 +225,8 @@ def _table_fault(path: Path) -> str | None:
 # ---- the run as a whole
 
 
-def check_settings(config: Config, findings: Findings) -> None:
-    """Check what settings ask of this machine: families, devices, programs, templates."""
+def check_settings(config: Config, findings: Findings, *, elsewhere: bool = False) -> None:
+    """Check what settings ask of this machine: families, devices, templates; jobs may run on another (`elsewhere`)."""
     from bids_ai.surrogate.device import resolve_device
     from bids_ai.surrogate.registry import FAMILIES
     from bids_ai.surrogate.selection import AUTO
@@ -212,7 +234,7 @@ def check_settings(config: Config, findings: Findings) -> None:
     if config.surrogate.model not in (AUTO, *FAMILIES):
         known = ", ".join([AUTO, *sorted(FAMILIES)])
         findings.refusals.append(f"Unknown surrogate model '{config.surrogate.model}'; known are: {known}.")
-    if config.device != "cpu":
+    if config.device != "cpu" and not elsewhere:
         try:
             resolve_device(config.device)
         except BidsAiError as error:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import time
 from pathlib import Path
 
 import nibabel as nib
@@ -413,3 +414,15 @@ def test_folders_with_odd_names_are_told_of(run_cli, make_dataset, out, shared_w
     answer = run_cli("run", data, out, "participant", "-w", shared_work, *QUICK, "--boilerplate-only")
     assert answer.code == 0, answer.text
     assert "Not looked into, since their names are no BIDS labels: sub-02_old." in answer.err
+
+
+def test_inputs_that_are_dated_in_the_future_are_told_of(run_cli, make_dataset, out, shared_work):
+    """They stay newer than what is made of them, which every run would make again."""
+    data = make_dataset(subject_files("01") | subject_files("02"))
+    args = ("run", data, out, "participant", "-w", shared_work, *QUICK, "--boilerplate-only")
+    assert "in the future" not in run_cli(*args).err
+    bold = data / "sub-02/func/sub-02_task-rest_bold.nii.gz"
+    os.utime(bold, (time.time() + 3 * 86400,) * 2)
+    answer = run_cli(*args)
+    assert answer.code == 0, answer.text
+    assert f"1 input file(s) are dated up to 3 days in the future, such as {bold}" in answer.err

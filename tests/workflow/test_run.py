@@ -108,7 +108,8 @@ def processes_of(folder: Path) -> list[str]:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("runs") / "Läufe [1]"
+    """With a name in which a shell, Snakemake or a glob would find something to do."""
+    return tmp_path_factory.mktemp("runs") / "Läufe [1]; touch 'a' \"b\" $(touch pwned) `touch pwned` & # *"
 
 
 def test_a_killed_run_leaves_no_job_and_no_half_file(xcpd, folder, started):
@@ -136,6 +137,12 @@ def test_the_same_command_finishes(finished, folder):
     assert "1 recording(s)," not in finished.err  # two tables of one run: two recordings
     assert "2 recording(s), 0 diffusion series, 0 failed job(s), 0 left out for a fault." in finished.err
     assert "<b>Söhne" not in (folder / "out/sub-01.html").read_text(encoding="utf-8")
+
+
+def test_nothing_in_the_name_of_the_folder_was_run(finished, folder):
+    assert finished.code == 0
+    assert not [path for path in folder.parent.rglob("*") if path.name in ("pwned", "a", "b")]
+    assert not [path for path in (Path("pwned"), Path("a"), Path("b")) if path.exists()]
 
 
 def test_progress_names_stage_subject_and_share(finished):

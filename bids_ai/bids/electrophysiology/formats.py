@@ -63,6 +63,8 @@ def header_rate(path: Path) -> float | None:
     path : Path
         EDF, BDF (the highest of its signals) or BrainVision; of other formats the sidecar has to be believed.
     """
+    if not path.is_file():
+        return None
     try:
         if path.suffix.lower() in (".edf", ".bdf"):
             return _edf_rate(path)
@@ -83,6 +85,8 @@ def header_length(path: Path) -> float | None:
     path : Path
         EDF, BDF or BrainVision.
     """
+    if not path.is_file():
+        return None
     try:
         if path.suffix.lower() in (".edf", ".bdf"):
             with path.open("rb") as file:
@@ -139,6 +143,8 @@ def check_present(path: Path) -> None:
         raise InputError(f"The recording {path} does not exist.")
     if path.is_dir():
         return
+    if not path.is_file():
+        raise InputError(f"{path} is no file but a pipe or a device; give the recording itself.")
     size = path.stat().st_size
     if not size:
         raise InputError(f"{path} is empty (0 bytes). {advice}")

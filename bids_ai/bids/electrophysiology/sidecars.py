@@ -39,7 +39,12 @@ def find_tables(path: Path, suffix: str, extension: str = ".tsv", *, ignore: tup
         for candidate in folder.glob(f"*{suffix}{extension}"):
             entities, its_suffix, its_extension = split_name(candidate.name)
             kept = {key: value for key, value in entities.items() if key not in ignore}
-            if its_suffix == suffix and its_extension == extension and kept.items() <= own.items():
+            if (
+                candidate.is_file()
+                and its_suffix == suffix
+                and its_extension == extension
+                and kept.items() <= own.items()
+            ):
                 here.append((-len(kept), candidate.name, candidate))
         found += [candidate for _, _, candidate in sorted(here)]
         if folder == root:

@@ -10,6 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from bids_ai.bids.electrophysiology.findings import Finding
+from bids_ai.bids.files import refuse_pipe
 from bids_ai.errors import InputError
 
 _MISSING = {"", "n/a", "na", "nan", "none", "null", "-"}
@@ -37,9 +38,10 @@ def read_text_table(path: Path) -> tuple[pd.DataFrame, list[Finding]]:
         If the file is missing, empty, no table, or has a column twice.
     """
     try:
+        refuse_pipe(Path(path))
         content = Path(path).read_bytes()
     except OSError as error:
-        raise InputError(f"The table {path} cannot be opened ({error.strerror}).") from None
+        raise InputError(f"The table {path} cannot be opened ({error.strerror or error}).") from None
     findings = []
     try:
         text = content.decode("utf-8-sig")
