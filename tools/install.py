@@ -1,7 +1,7 @@
 """Make the environment: python tools/install.py VENV. Needs nothing but Python 3.11 or newer.
 
-Versions are those of constraints/ci.txt, with which the checks last passed. --newest leaves that file out: what it
-installs, once it passes, becomes the next one (make lock).
+Versions are those of constraints/ci.txt (slurm.txt with --extras slurm), with which the checks last passed. --newest
+leaves that file out: what it installs, once it passes, becomes the next one (make lock).
 
 Where there is no NVIDIA GPU the CPU build of torch is installed, since the default build pulls several gigabytes of
 CUDA packages. It is taken from a wheel folder that pip is configured with, if that has one; otherwise uv finds
@@ -22,6 +22,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 LOCK = ROOT / "constraints" / "ci.txt"
+#: The executor plugin for Slurm wants a newer numpy than the newest antspyx allows: with it, another set of versions.
+SLURM_LOCK = ROOT / "constraints" / "slurm.txt"
 
 
 def main() -> int:
@@ -38,12 +40,13 @@ def main() -> int:
     install = [str(folder / "bin" / "uv"), "pip", "install", "--quiet", "--python", python]
     install += ["--compile-bytecode", "--no-cache"] if args.compile else []
     links = [option for path in wheel_folders(python) for option in ("--find-links", path)]
-    install += [*links, *([] if args.newest else ["-c", str(LOCK)])]
+    lock = SLURM_LOCK if "slurm" in args.extras else LOCK
+    install += [*links, *([] if args.newest else ["-c", str(lock)])]
     if args.only_package:
         _run(*install, "--no-deps", str(ROOT))
         return 0
     if args.torch == "cpu":
-        _install_cpu_torch(install, folders=links[1::2])
+        _install_cpu_torch(install, None if args.newest else lock, folders=links[1::2])
     elif args.torch != "default":
         _run(*install, "--torch-backend", args.torch, "torch")
     if args.only_dependencies:
@@ -72,9 +75,9 @@ def _arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _install_cpu_torch(install: list[str], folders: list[str]) -> None:
+def _install_cpu_torch(install: list[str], lock: Path | None, folders: list[str]) -> None:
     """Install the CPU build before anything can ask for the default one."""
-    locked = re.search(r"^torch==(\S+)$", LOCK.read_text(), re.MULTILINE) if str(LOCK) in install else None
+    locked = re.search(r"^torch==(\S+)$", lock.read_text(), re.MULTILINE) if lock else None
     pattern = f"torch-{locked[1] if locked else '*'}+cpu-*.whl"
     at_hand = sorted(wheel.name.split("-")[1] for folder in folders for wheel in Path(folder).glob(pattern))
     _run(*install, *([f"torch=={at_hand[-1]}"] if at_hand else ["--torch-backend", "cpu", "torch"]))

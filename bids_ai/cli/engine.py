@@ -77,7 +77,7 @@ def command(
     parts += ["--rerun-incomplete", "--nocolor"]
     # Subjects are locked by us, so that two runs over different subjects can share a folder.
     parts += ["--nolock"]
-    parts += ["--cores", str(cores)] if not profile else ["--profile", profile]
+    parts += ["--cores", str(cores)] if not profile else ["--profile", profile_folder(profile)]
     if not profile:
         parts += ["--workflow-profile", "none"]
     if memory_mb:
@@ -87,6 +87,12 @@ def command(
     if dry_run:
         parts += ["--dry-run", "--quiet", "rules"]
     return parts + list(extra)
+
+
+def profile_folder(profile: str) -> str:
+    """Folder of a profile: the one given, or one of ours by its name; other names are left to Snakemake to find."""
+    ours = workflow_dir() / "profiles" / profile
+    return str(ours) if ours.is_dir() and not Path(profile).is_dir() else profile
 
 
 def run(parts: Sequence[str], log_file: Path, *, verbose: int = 0, stream: TextIO | None = None) -> int:

@@ -279,13 +279,27 @@ class Plan:
     # ---- resources
 
     @staticmethod
-    def memory(base_mb: int, per_input: float) -> Any:
+    def memory(base_mb: int, per_input: float = 0.0) -> Any:
         """Memory that grows with the compressed size of the inputs and with the attempt, MB."""
 
         def mem_mb(wildcards: Any, input: Any, attempt: int) -> int:
             return int((base_mb + per_input * input.size_mb) * attempt)
 
         return mem_mb
+
+    @staticmethod
+    def runtime(minutes: int) -> Any:
+        """Limit of time, which a cluster enforces, minutes; it grows with the attempt."""
+
+        def limit(wildcards: Any, attempt: int) -> int:
+            return minutes * attempt
+
+        return limit
+
+    @property
+    def gpus(self) -> int:
+        """GPUs that a job asks for; none unless they are demanded, since a node with one may be long in coming."""
+        return int(self.context.config.device == "cuda")
 
 
 def stages_of(text: str) -> list[str]:

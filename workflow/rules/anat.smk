@@ -18,7 +18,7 @@ rule anat_preprocess:
     threads: 1
     resources:
         mem_mb=plan.memory(base_mb=3000, per_input=100),
-        runtime=60,
+        runtime=plan.runtime(minutes=60),
     params:
         settings=plan.setting("anat"),
     shell:

@@ -12,7 +12,7 @@ rule structural_connectivity:
         plan.log("structural_connectivity", "{dwi}_{atlas}"),
     resources:
         mem_mb=plan.memory(base_mb=2500, per_input=4),
-        runtime=30,
+        runtime=plan.runtime(minutes=30),
     params:
         settings=plan.setting("structural_connectivity", "parcellation"),
     shell:
@@ -30,8 +30,8 @@ rule functional_connectivity:
     log:
         plan.log("functional_connectivity", "{series}_{atlas}"),
     resources:
-        mem_mb=2000,
-        runtime=15,
+        mem_mb=plan.memory(base_mb=2000),
+        runtime=plan.runtime(minutes=15),
     params:
         settings=plan.setting("functional_connectivity"),
     shell:

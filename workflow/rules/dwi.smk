@@ -20,7 +20,7 @@ rule dwi_preprocess:
     threads: 2
     resources:
         mem_mb=plan.memory(base_mb=3000, per_input=40),
-        runtime=240,
+        runtime=plan.runtime(minutes=240),
     params:
         settings=plan.setting("dwi"),
     shell:
@@ -38,7 +38,7 @@ rule tractography:
     threads: 2
     resources:
         mem_mb=plan.memory(base_mb=3000, per_input=40),
-        runtime=240,
+        runtime=plan.runtime(minutes=240),
     params:
         settings=plan.setting("structural_connectivity"),
     shell:

@@ -11,7 +11,7 @@ rule eeg_preprocess:
     threads: 2
     resources:
         mem_mb=plan.memory(base_mb=3000, per_input=20),
-        runtime=60,
+        runtime=plan.runtime(minutes=60),
     params:
         settings=plan.setting("eeg"),
     shell:
@@ -28,8 +28,8 @@ rule ieeg_preprocess:
     log:
         plan.log("ieeg_preprocess", "{ieeg}"),
     resources:
-        mem_mb=4000,
-        runtime=120,
+        mem_mb=plan.memory(base_mb=4000),
+        runtime=plan.runtime(minutes=120),
     params:
         settings=plan.setting("ieeg"),
     shell:
@@ -47,7 +47,7 @@ rule ephys_timeseries:
         plan.log("ephys_timeseries", "{series}_{atlas}"),
     resources:
         mem_mb=plan.memory(base_mb=3000, per_input=20),
-        runtime=60,
+        runtime=plan.runtime(minutes=60),
     params:
         settings=plan.setting("eeg", "ieeg", "parcellation"),
     shell:
@@ -65,7 +65,7 @@ rule spectral_connectivity:
         plan.log("spectral_connectivity", "{series}_{atlas}"),
     resources:
         mem_mb=plan.memory(base_mb=3000, per_input=40),
-        runtime=60,
+        runtime=plan.runtime(minutes=60),
     shell:
         "bids-ai stage spectral_connectivity --config {run_config:q}"
         " --wildcards series={wildcards.series:q} atlas={wildcards.atlas:q} >{log:q} 2>&1"
@@ -84,8 +84,8 @@ rule ccep_features:
     log:
         plan.log("ccep_features", "{ieeg}"),
     resources:
-        mem_mb=4000,
-        runtime=120,
+        mem_mb=plan.memory(base_mb=4000),
+        runtime=plan.runtime(minutes=120),
     params:
         settings=plan.setting("ieeg", "ccep"),
     shell:
@@ -106,8 +106,8 @@ rule ccep_regions:
     log:
         plan.log("ccep_regions", "{ieeg}_{atlas}"),
     resources:
-        mem_mb=2000,
-        runtime=30,
+        mem_mb=plan.memory(base_mb=2000),
+        runtime=plan.runtime(minutes=30),
     params:
         settings=plan.setting("ieeg", "ccep", "parcellation"),
     shell:
@@ -126,7 +126,8 @@ rule contact_model:
         plan.log("contact_model", "{ieeg}"),
     resources:
         mem_mb=plan.memory(base_mb=4000, per_input=20),
-        runtime=60,
+        runtime=plan.runtime(minutes=60),
+        gpu=plan.gpus,
     shell:
         "bids-ai stage contact_model --config {run_config:q} --wildcards ieeg={wildcards.ieeg:q} >{log:q} 2>&1"
 
@@ -147,7 +148,7 @@ rule ccep_predict:
         plan.log("ccep_predict", "{ieeg}_{atlas}"),
     resources:
         mem_mb=plan.memory(base_mb=3000, per_input=50),
-        runtime=120,
+        runtime=plan.runtime(minutes=120),
     params:
         settings=plan.setting("ieeg", "ccep", "prediction", "parcellation"),
     shell:

@@ -17,7 +17,7 @@ rule bold_preprocess:
     threads: 1
     resources:
         mem_mb=plan.memory(base_mb=2000, per_input=30),
-        runtime=120,
+        runtime=plan.runtime(minutes=120),
     params:
         settings=plan.setting("func"),
     shell:

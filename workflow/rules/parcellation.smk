@@ -4,8 +4,8 @@ rule atlas:
     log:
         plan.log("atlas", "{atlas}"),
     resources:
-        mem_mb=2000,
-        runtime=20,
+        mem_mb=plan.memory(base_mb=2000),
+        runtime=plan.runtime(minutes=20),
     params:
         settings=plan.setting("parcellation"),
     shell:
@@ -23,7 +23,7 @@ rule region_timeseries:
         plan.log("region_timeseries", "{series}_{atlas}"),
     resources:
         mem_mb=plan.memory(base_mb=1500, per_input=10),
-        runtime=30,
+        runtime=plan.runtime(minutes=30),
     params:
         settings=plan.setting("func", "parcellation"),
     shell:

@@ -10,7 +10,8 @@ rule surrogate_fit:
     threads: 2
     resources:
         mem_mb=plan.memory(base_mb=4000, per_input=200),
-        runtime=120,
+        runtime=plan.runtime(minutes=120),
+        gpu=plan.gpus,
     params:
         settings=plan.setting("surrogate"),
     shell:
@@ -28,8 +29,8 @@ rule surrogate:
     log:
         plan.log("surrogate", "{series}_{atlas}_model-{model}{pool}"),
     resources:
-        mem_mb=2000,
-        runtime=15,
+        mem_mb=plan.memory(base_mb=2000),
+        runtime=plan.runtime(minutes=15),
     shell:
         "bids-ai stage surrogate --config {run_config:q} --wildcards series={wildcards.series:q}"
         " atlas={wildcards.atlas:q} model={wildcards.model:q} pool={wildcards.pool:q} >{log:q} 2>&1"
@@ -48,8 +49,8 @@ rule effective_connectivity:
         plan.log("effective_connectivity", "{series}_{atlas}_model-{model}{pool}"),
     threads: 2
     resources:
-        mem_mb=4000,
-        runtime=60,
+        mem_mb=plan.memory(base_mb=4000),
+        runtime=plan.runtime(minutes=60),
     params:
         settings=plan.setting("effective_connectivity"),
     shell:
