@@ -28,6 +28,7 @@ lint: install
 	$(BIN)/lint-imports
 	$(BIN)/snakefmt --check Snakefile workflow
 	$(BIN)/python tools/export_config.py --check
+	$(BIN)/python tools/boutiques.py --check
 	$(MAKE) docs
 
 docs: install  ## the documentation as a site, site/index.html; a link that leads nowhere is an error
