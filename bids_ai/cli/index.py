@@ -145,7 +145,7 @@ def prepare(args: argparse.Namespace) -> PreparedRun:
     output_dir = absolute(args.output_dir)
     work_dir = absolute(args.work_dir or default_work_dir(bids_dir, output_dir))
     findings = preflight.Findings(refusals=check_places(bids_dir, output_dir, work_dir))
-    preflight.check_settings(config, findings)
+    preflight.check_settings(config, findings, elsewhere=bool(getattr(args, "profile", None)))
     preflight.refuse(findings)
     if bids_dir and not args.skip_bids_validation:
         preflight.validate_bids(bids_dir, findings)
