@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -90,17 +91,22 @@ def _with_usable_partner(entry: Diffusion) -> Diffusion:
 
 def program_faults(config: Config) -> list[str]:
     """Programs that the settings ask for and that are not there."""
-    from bids_ai.connectome.tracking import choose_engine
+    wanted = {"dwi": config.dwi.engine, "structural_connectivity": config.structural_connectivity.engine}
+    asked = [name for name, engine in wanted.items() if engine == "mrtrix3"]
+    if not asked:
+        return []
+    from bids_ai.connectome import tracking
+    from bids_ai.preprocess import dwi_inputs
 
+    # MRtrix3 may be there in part: other programs denoise than track.
+    choices: dict[str, Callable[[str], object]] = {
+        "dwi": dwi_inputs.choose_engine,
+        "structural_connectivity": tracking.choose_engine,
+    }
     faults = []
-    for name, engine in (
-        ("dwi", config.dwi.engine),
-        ("structural_connectivity", config.structural_connectivity.engine),
-    ):
-        if engine != "mrtrix3":
-            continue
+    for name in asked:
         try:
-            choose_engine(engine)
-        except UsageError as error:
+            choices[name](wanted[name])
+        except (InputError, UsageError) as error:
             faults.append(f"{name}.engine: {error}")
     return faults
