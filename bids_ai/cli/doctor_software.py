@@ -151,7 +151,7 @@ def optional_packages() -> list[Finding]:
         _optional(
             "Slurm executor",
             _version("snakemake-executor-plugin-slurm"),
-            "a profile with 'executor: slurm' is refused by Snakemake",
+            "--profile slurm, and others with 'executor: slurm', are refused by Snakemake",
             "pip install snakemake-executor-plugin-slurm",
         ),
     ]

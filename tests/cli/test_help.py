@@ -5,9 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from bids_ai import __version__
+from bids_ai import __version__, errors
 from bids_ai.cli.main import COMMANDS
+from bids_ai.errors import EXIT_CODES, BidsAiError, UsageError
 
+ROOT = Path(__file__).resolve().parents[2]
 HEAVY = {"torch", "numpy", "pandas", "scipy", "nibabel", "nilearn", "bids", "snakemake", "ants", "pydantic"}
 CALL = """
 import sys
@@ -141,3 +143,26 @@ def test_a_slip_is_answered_with_what_was_meant(run_cli, arguments, words):
 
 def test_an_option_that_is_hidden_is_not_suggested(run_cli, tmp_path):
     assert "Did you mean" not in run_cli("ccep", tmp_path, tmp_path / "out", "--stagez").err
+
+
+@pytest.mark.parametrize("place", ["--help", "README.md", "docs/command_line.md"])
+def test_the_table_of_exit_codes_is_the_same_everywhere(run_cli, place):
+    text = run_cli("--help").out if place == "--help" else (ROOT / place).read_text(encoding="utf-8")
+    if place == "README.md":
+        line = " ".join(re.search(r"\*\*Exit codes\*\*: (.*?)\.\n", text, re.DOTALL)[1].split())
+        assert line == "; ".join(f"{code} {meaning}" for code, meaning in EXIT_CODES.items())
+        return
+    pattern = r"^  (\d+) +(\S.*)$" if place == "--help" else r"^\| (\d+) \| (.*) \|$"
+    assert {int(code): meaning for code, meaning in re.findall(pattern, text, re.MULTILINE)} == EXIT_CODES
+
+
+def test_the_classes_of_errors_end_with_codes_of_the_table():
+    classes = [value for value in vars(errors).values() if isinstance(value, type) and issubclass(value, BidsAiError)]
+    assert {BidsAiError, UsageError} < set(classes)
+    assert {entry.exit_code for entry in classes} <= set(EXIT_CODES)
+
+
+def test_the_image_knows_every_command():
+    text = (ROOT / "containers" / "entrypoint.sh").read_text()
+    listed = re.search(r"^    (run \|.*?)\) exec bids-ai \"\$@\"", text, re.MULTILINE)[1].split(" | ")
+    assert set(listed) == {*COMMANDS, "-h", "--help", "--version"}
