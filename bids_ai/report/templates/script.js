@@ -122,4 +122,24 @@
       });
     });
   });
+
+  // A box above a table, in whose rows it looks for every word. Without scripts it stays hidden, and all rows are seen.
+  all("[data-filter]").forEach(box => {
+    const rows = Array.from(box.parentElement.querySelector("table.sortable").tBodies[0].rows);
+    const [words, faulty, count] = ["input[type=search]", "input[type=checkbox]", "output"].map(one => box.querySelector(one));
+    const texts = rows.map(row => row.textContent.toLowerCase());
+    const apply = () => {
+      const wanted = words.value.toLowerCase().split(/\s+/).filter(Boolean);
+      let shown = 0;
+      rows.forEach((row, n) => {
+        const errors = faulty && faulty.checked && !(Number(row.cells[3].dataset.sort) > 0);
+        row.hidden = errors || !wanted.every(word => texts[n].includes(word));
+        shown += !row.hidden;
+      });
+      count.textContent = shown === rows.length ? "" : shown + " of " + rows.length + " rows";
+    };
+    [words, faulty].forEach(one => one && one.addEventListener("input", apply));
+    box.hidden = false;
+    apply();
+  });
 })();
