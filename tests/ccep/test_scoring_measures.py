@@ -44,10 +44,11 @@ def test_ranks_and_correlations_are_those_of_scipy() -> None:
 
 def test_partial_correlation_is_that_of_the_formula() -> None:
     d = np.round(20 * RNG.random((6, 30)), 0)
-    found = row_partial_spearman(A, B + d / 5, d, MASK)
+    both = np.round(B + d / 5, 6)  # scipy takes for different what only rounding parts
+    found = row_partial_spearman(A, both, d, MASK)
     for row in range(6):
         m = MASK[row]
-        r = spearmanr(np.column_stack([A[row, m], (B + d / 5)[row, m], d[row, m]]))[0]
+        r = spearmanr(np.column_stack([A[row, m], both[row, m], d[row, m]]))[0]
         wanted = (r[0, 1] - r[0, 2] * r[1, 2]) / np.sqrt((1 - r[0, 2] ** 2) * (1 - r[1, 2] ** 2))
         assert_allclose(found[row], wanted)
 
@@ -55,6 +56,14 @@ def test_partial_correlation_is_that_of_the_formula() -> None:
 def test_partial_correlation_of_distance_itself_is_missing() -> None:
     d = 20 * RNG.random((6, 30))
     assert np.isnan(row_partial_spearman(A, np.exp(-d / 30), d, MASK)).all()
+
+
+def test_partial_correlation_of_distance_itself_is_missing_where_distances_are_equal_but_for_rounding() -> None:
+    """Two contacts as far from a site, one on either side of it: the exponential ties what rounding has parted."""
+    d = np.abs(np.random.default_rng(4).normal(40, 20, A.shape))
+    d[:, 1::2] = np.nextafter(d[:, ::2], np.inf)
+    assert np.isnan(row_partial_spearman(A, np.exp(-d / 200), d, MASK)).all()
+    np.testing.assert_allclose(row_spearman(A, np.exp(-d / 200), MASK), -row_spearman(A, d, MASK), atol=1e-12)
 
 
 def test_perfect_order_has_the_z_of_one_exchange() -> None:

@@ -9,6 +9,8 @@ from bids_ai.ccep.trials import Array, BoolArray, IntArray
 
 #: Variance that is rounding, as a share of the variance before distance was taken out.
 _ROUNDING = 1e-9
+#: Values that differ by less, relatively, are equal: of distances that only rounding parts a function may make one.
+_SAME = 1e-9
 
 
 def row_ranks(values: Array, mask: BoolArray) -> Array:
@@ -44,7 +46,10 @@ def tied(values: Array, mask: BoolArray) -> tuple[IntArray, IntArray, IntArray, 
     order = np.argsort(filled, axis=1, kind="stable")
     ascending = np.take_along_axis(filled, order, axis=1)
     new = np.ones(values.shape, bool)
-    new[:, 1:] = ascending[:, 1:] != ascending[:, :-1]
+    lower, upper = ascending[:, :-1], ascending[:, 1:]
+    # inf, outside of the mask, is near nothing but itself.
+    step = np.where(np.isfinite(upper), _SAME * np.maximum(np.abs(lower), np.abs(upper)), 0.0)
+    new[:, 1:] = np.subtract(upper, lower, out=np.zeros_like(lower), where=upper != lower) > step
     groups = np.asarray(np.cumsum(new.ravel()) - 1)
     first = np.flatnonzero(new.ravel()) % values.shape[1]
     return order, groups.reshape(values.shape), first, np.bincount(groups)
