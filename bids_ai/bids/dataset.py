@@ -15,7 +15,7 @@ from bids_ai.bids.files import read_json
 from bids_ai.bids.index import Anatomy, Diffusion, Recording, Skipped
 from bids_ai.bids.links import untraversable
 from bids_ai.bids.metadata import read_metadata
-from bids_ai.bids.names import stem
+from bids_ai.bids.names import name_fault, printable, stem
 from bids_ai.errors import InputError, UsageError
 
 if TYPE_CHECKING:
@@ -25,8 +25,6 @@ File = TypeVar("File", bound=Signal)
 
 _NIFTI = [".nii.gz", ".nii"]
 _LABEL = re.compile(r"[A-Za-z0-9+]+")
-#: Names of files: entities, suffix and extension. Others are cut off by pybids at the first strange letter.
-_NAME = re.compile(r"sub-[A-Za-z0-9+]+_[A-Za-z0-9+._-]+")
 _BOLD_ENTITIES = (
     "subject",
     "session",
@@ -214,13 +212,12 @@ class _Found:
 
 
 def _bears_a_name(file: Signal) -> bool:
-    return bool(_NAME.fullmatch(Path(file.path).name))
+    return name_fault(Path(file.path).name) is None
 
 
 def _odd(file: Signal) -> Skipped:
-    shown = "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in Path(file.path).name)
-    reason = "its name is no BIDS name: sub-LABEL_..., of letters, digits and + _ - . only; rename it"
-    return Skipped(f"sub-{file.entities['subject']}", shown, reason)
+    name = Path(file.path).name
+    return Skipped(f"sub-{file.entities['subject']}", printable(name), str(name_fault(name)))
 
 
 def _by_subject(files: Sequence[File]) -> dict[str, list[File]]:

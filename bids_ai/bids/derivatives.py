@@ -11,6 +11,7 @@ import numpy as np
 from bids_ai.bids.dataset import Selection, unpadded
 from bids_ai.bids.index import Recording, Skipped
 from bids_ai.bids.metadata import read_metadata, split_name
+from bids_ai.bids.names import name_fault, printable
 from bids_ai.errors import InputError, UsageError
 
 #: Spaces that can be used, the better first: those the common atlases come in.
@@ -61,10 +62,13 @@ def scan_fmriprep(
         Runs, and those whose sidecar cannot be read.
     """
     runs: dict[str, list[tuple[Path, dict[str, str]]]] = {}
+    odd = []
     for path, entities in _files(root, labels, selection, "bold", (".nii.gz", ".nii")):
-        if entities.get("desc") == "preproc" and entities.get("space", "").startswith("MNI152"):
+        if name_fault(path.name):
+            odd.append(_odd(root, path))
+        elif entities.get("desc") == "preproc" and entities.get("space", "").startswith("MNI152"):
             runs.setdefault(_run_stem(entities), []).append((path, entities))
-    recordings, skipped = [], []
+    recordings, skipped = [], odd
     for stem, files in sorted(runs.items()):
         try:
             recordings.append(_fmriprep_recording(root, stem, files, raw))
@@ -112,6 +116,9 @@ def scan_series(root: Path, labels: Sequence[str], selection: Selection) -> tupl
     recordings, skipped = [], []
     for path, entities in _files(root, labels, selection, "timeseries", (".tsv",)):
         if entities.get("stat", "mean") != "mean" or not {"atlas", "seg"} & entities.keys():
+            continue
+        if name_fault(path.name):
+            skipped.append(_odd(root, path))
             continue
         try:
             recordings.append(_series_recording(root, path, entities))
@@ -167,6 +174,10 @@ def _files(
             entities, found_suffix, extension = split_name(path.name)
             if found_suffix == suffix and extension in extensions and _asked(entities, selection):
                 yield path, entities
+
+
+def _odd(root: Path, path: Path) -> Skipped:
+    return Skipped(path.relative_to(root).parts[0], printable(path.name), str(name_fault(path.name)))
 
 
 def _asked(entities: dict[str, str], selection: Selection) -> bool:

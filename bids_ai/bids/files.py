@@ -7,13 +7,14 @@ import math
 import secrets
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from bids_ai.bids.json_text import parse_json
+from bids_ai.errors import DiskFullError, disk_full
 
 
 @contextmanager
@@ -21,15 +22,27 @@ def atomic(path: Path) -> Iterator[Path]:
     """Give a temporary name beside `path`, and rename it to `path` when the block ends well.
 
     The temporary name keeps the extension, since many writers choose the format by it.
+
+    Raises
+    ------
+    DiskFullError
+        If no space was left; whatever else the block raises comes out as it is.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
     temporary = unfinished(path)
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
         temporary.replace(path)
+    except Exception as error:  # each library that writes has errors of its own
+        # Looked at before the file goes, which may free the space that was lacking.
+        full = disk_full(error, path.parent)
+        if full is None:
+            raise
+        raise DiskFullError(f"{path.name} was not written. {full}") from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
 
 
 def unfinished(path: Path) -> Path:

@@ -24,8 +24,11 @@ part : label of what a table of a group holds, such as ``mean`` or ``sessionIcc`
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
+
+from bids_ai.errors import InputError
 
 #: Order of the entities in a file name: BIDS 1.11.1, with `model` and `stat` (BIDS extension drafts) before `label`.
 ENTITIES: dict[str, str] = {
@@ -243,6 +246,27 @@ WILDCARDS: dict[str, str] = {
 }
 
 
+#: What may stand in a hole: entities and folders. No part begins with a dot or a hyphen, so that no path leaves the
+#: output folder, none is an option, and none is hidden.
+_HOLE = re.compile(r"(?![-/])[A-Za-z0-9+_-]*(?:/[A-Za-z0-9+_][A-Za-z0-9+_-]*)*/?")
+#: Names of input files: entities, suffix and extension.
+_INPUT = re.compile(r"sub-[A-Za-z0-9+]+_[A-Za-z0-9+._-]+")
+#: Bytes of one name on common file systems.
+_LONGEST = 255
+
+
+def name_fault(name: str) -> str | None:
+    """Say why a file of a dataset bears no BIDS name, or None: what is read off such a name would be wrong."""
+    if _INPUT.fullmatch(name):
+        return None
+    return "its name is no BIDS name: sub-LABEL_..., of letters, digits and + _ - . only; rename it"
+
+
+def printable(name: str) -> str:
+    """Name with a sign in the place of what would move a cursor or a line."""
+    return "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in name)
+
+
 class Names:
     """Names of the files under one output folder.
 
@@ -269,8 +293,14 @@ class Names:
         return str(self.output_dir / PATTERNS[key].replace("{space}", self.space))
 
     def path(self, key: str, **holes: str) -> Path:
-        """Path of a derivative with its holes filled in; ``pool`` defaults to empty."""
-        return self.output_dir / PATTERNS[key].format(**{"pool": "", "space": self.space} | holes)
+        """Path of a derivative with its holes filled in; ``pool`` defaults to empty.
+
+        Raises
+        ------
+        InputError
+            For a hole that is no part of a BIDS name, such as ``../x``.
+        """
+        return self.output_dir / _filled(PATTERNS[key], {"pool": "", "space": self.space} | holes)
 
     def timeseries(self, series: str, atlas: str) -> Path:
         """Region series of a recording: a table, of EEG and iEEG compressed and without header."""
@@ -287,13 +317,14 @@ class Names:
         **holes : str
             As for :meth:`path`.
         """
+        _refuse(holes)
         roots = ("series", "bold", "ephys", "dwi", "anat")
         item = next(Path(holes[hole]) for hole in roots if f"{{{hole}}}" in FIGURES[key])
         stems = {hole: Path(value).name for hole, value in holes.items()}
         if "series" in stems and (kind := Path(holes["series"]).parent.name) in ("eeg", "ieeg"):
             # Figures of all modalities share a folder, and names of recordings need not differ.
             stems["series"] += f"_recording-{kind}"
-        name = FIGURES[key].format(**{"pool": "", "space": self.space} | stems)
+        name = _filled(FIGURES[key], {"pool": "", "space": self.space} | stems)
         return self.output_dir / item.parts[0] / "figures" / name
 
     def group_figure(self, key: str, cohort: str, **holes: str) -> Path:
@@ -308,8 +339,31 @@ class Names:
         **holes : str
             The others.
         """
+        _refuse({"cohort": cohort})
         datatype, _, rest = cohort.partition("/")
-        return self.output_dir / "group" / datatype / "figures" / GROUP_FIGURES[key].format(cohort=rest, **holes)
+        name = _filled(GROUP_FIGURES[key], {"cohort": rest} | holes)
+        return self.output_dir / "group" / datatype / "figures" / name
+
+
+def _refuse(holes: Mapping[str, str]) -> None:
+    for hole, value in holes.items():
+        if not _HOLE.fullmatch(value):
+            raise InputError(
+                f"{printable(value)[:80]!r} cannot be part of a file name ({hole}): letters, digits and + _ - are, in "
+                "folders below the output folder."
+            )
+
+
+def _filled(pattern: str, holes: Mapping[str, str]) -> str:
+    _refuse(holes)
+    name = pattern.format(**holes)
+    longest = max(len(part) for part in name.split("/"))
+    if longest > _LONGEST:
+        raise InputError(
+            f"{name.rpartition('/')[2][:60]}... has {longest} characters, and a file name holds {_LONGEST}: shorten "
+            "the labels of the input, or the name of the atlas."
+        )
+    return name
 
 
 def sidecar(path: Path) -> Path:

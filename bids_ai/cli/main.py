@@ -10,7 +10,7 @@ from importlib import import_module
 
 from bids_ai import __version__
 from bids_ai.cli.spelling import Parser, ask_for_help, check_command, check_options, hyphens
-from bids_ai.errors import EXIT_CODES, BidsAiError
+from bids_ai.errors import EXIT_CODES, BidsAiError, disk_full
 
 #: Command -> what it does; the module of the same name in bids_ai.cli has add_arguments(parser) and execute(args).
 COMMANDS = {
@@ -63,12 +63,18 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise
         print(f"bids-ai: {error}", file=sys.stderr)
         return error.exit_code
-    except KeyboardInterrupt:
-        print("bids-ai: interrupted; the same command goes on where this one stopped.", file=sys.stderr)
-        return 130
     except BrokenPipeError:
         sys.stderr.close()
         return 1
+    except OSError as error:
+        full = disk_full(error)
+        if full is None or os.environ.get("BIDS_AI_DEBUG"):
+            raise
+        print(f"bids-ai: {full}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("bids-ai: interrupted; the same command goes on where this one stopped.", file=sys.stderr)
+        return 130
 
 
 def build_parser(*filled: str | None) -> argparse.ArgumentParser:

@@ -9,13 +9,14 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+import tempfile
 import threading
 import time
 import traceback
 from importlib import import_module
 from pathlib import Path
 
-from bids_ai.errors import BidsAiError, UsageError
+from bids_ai.errors import BidsAiError, UsageError, disk_full
 from bids_ai.stages.context import Context
 from bids_ai.stages.records import Record
 
@@ -69,6 +70,11 @@ def execute(args: argparse.Namespace) -> int:
         print(f"{args.name}: {error}", file=sys.stderr)
         return 1
     except Exception as error:
+        full = disk_full(error, context.output_dir, context.work_dir, Path(tempfile.gettempdir()))
+        if full:
+            record.fail(full, "")
+            print(f"{args.name}: {full}", file=sys.stderr)
+            return 1
         record.fail(f"{type(error).__name__}: {error}", traceback.format_exc())
         traceback.print_exc()
         return 1

@@ -13,6 +13,9 @@ from bids_ai.errors import InputError
 from bids_ai.group.design import Design
 from bids_ai.parcellation.names import listed
 
+#: No measurement is as large, in whatever unit; squares of such numbers are no numbers any more.
+_MOST = 1e100
+
 
 @dataclass(frozen=True)
 class Variable:
@@ -133,6 +136,12 @@ def _variable(table: pd.DataFrame, name: str, subjects: Sequence[str]) -> Variab
     if column.empty:
         raise InputError(f"The column {name} has no value for any of the subjects.")
     numbers = pd.to_numeric(column, errors="coerce")
+    large = numbers.index[np.isfinite(numbers) & (numbers.abs() > _MOST)]
+    if len(large):
+        raise InputError(
+            f"The column {name} says {str(column[large[0]])[:30]} of {large[0]}, with which nothing can be reckoned; "
+            "correct it, or write n/a."
+        )
     if np.isfinite(numbers.to_numpy(dtype=float)).all() and numbers.nunique() != 2:
         return Variable(name, {str(subject): float(value) for subject, value in numbers.items()}, ())
     levels = tuple(sorted({str(value) for value in column}, key=_by_number))

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import pandas as pd
+from pandas.api.types import is_numeric_dtype
 
 from bids_ai.errors import InputError
 
@@ -35,7 +36,8 @@ ALIASES = {
 def _numeric(confounds: pd.DataFrame) -> pd.DataFrame:
     """Accept tables read with or without `na_values="n/a"`, and old column names."""
     renamed = confounds.rename(columns={old: new for old, new in ALIASES.items() if new not in confounds})
-    return renamed.apply(pd.to_numeric, errors="coerce")
+    text = [name for name, kind in renamed.dtypes.items() if not is_numeric_dtype(kind)]
+    return renamed.assign(**{str(name): pd.to_numeric(renamed[name], errors="coerce") for name in text})
 
 
 def censor_mask(

@@ -7,6 +7,8 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
+from bids_ai.errors import DiskFullError, disk_full
+
 
 def write_atomic(out: Path | str, write: Callable[[Path], None]) -> Path:
     """Let `write` fill a temporary file beside `out`, then rename it to `out`.
@@ -22,6 +24,11 @@ def write_atomic(out: Path | str, write: Callable[[Path], None]) -> Path:
     -------
     Path
         `out`. When `write` raises, `out` is as it was before and the temporary file is gone.
+
+    Raises
+    ------
+    DiskFullError
+        If no space was left.
     """
     out = Path(out)
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -32,6 +39,11 @@ def write_atomic(out: Path | str, write: Callable[[Path], None]) -> Path:
         write(temporary)
         temporary.chmod(0o666 & ~_umask())
         temporary.replace(out)
+    except Exception as error:
+        full = disk_full(error, out.parent)
+        if full is None:
+            raise
+        raise DiskFullError(f"{out.name} was not written. {full}") from error
     finally:
         temporary.unlink(missing_ok=True)
     return out

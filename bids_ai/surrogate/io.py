@@ -18,6 +18,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from bids_ai.bids.files import atomic
 from bids_ai.errors import InputError
 from bids_ai.surrogate.base import SurrogateModel
 from bids_ai.surrogate.fitted import FittedSurrogate, Gate
@@ -65,9 +66,8 @@ def save(fitted: FittedSurrogate, weights: Path) -> dict[str, Any]:
         for key, value in model.state_dict().items():
             tensors[f"models.{member}.{key}"] = value.contiguous().cpu()
     weights = Path(weights)
-    temporary = weights.with_name(weights.name + ".part")
-    save_file(tensors, temporary, metadata={"regions": json.dumps(list(fitted.regions))})
-    temporary.replace(weights)
+    with atomic(weights) as temporary:
+        save_file(tensors, temporary, metadata={"regions": json.dumps(list(fitted.regions))})
     meta: dict[str, Any] = {
         "format_version": FORMAT_VERSION,
         **{name: getattr(fitted, name) for name in JSON_FIELDS},

@@ -1,3 +1,4 @@
+import os
 import re
 from pathlib import Path
 from string import Formatter
@@ -7,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bids_ai.bids.metadata import split_name
-from bids_ai.bids.names import ENTITIES, FIGURES, PATTERNS, WILDCARDS, Names, sidecar, stem
+from bids_ai.bids.names import ENTITIES, FIGURES, PATTERNS, WILDCARDS, Names, name_fault, printable, sidecar, stem
+from bids_ai.errors import InputError
 
 SPACE = "MNI152NLin2009aSym"
 NAMES = Names(Path("/out put/é"), SPACE)
@@ -168,3 +170,108 @@ def test_a_folder_with_braces_is_no_pattern():
 )
 def test_sidecar_is_beside_the_file(name, expected):
     assert sidecar(Path("/x") / name) == Path("/x") / expected
+
+
+# ---- what comes from elsewhere
+
+HOSTILE = st.sampled_from(
+    [
+        *("../x", "..", ".", "a/../b", "/etc/passwd", "a//b", "-rf", "a/-rf", ".hidden", "a/.hidden", "a\\b", "C:\\x"),
+        *(
+            "a\x00b",
+            "a\nb",
+            "a\n",
+            "\n",
+            " ",
+            "a b",
+            "$(x)",
+            "`x`",
+            "a;b",
+            "a|b",
+            "{x}",
+            "a*",
+            "~",
+            "a:b",
+            "\u0430",
+            "e\u0301",
+        ),
+        *("\uff0e\uff0e", "\u2024\u2024/x", "a\u202eb", "\ud800", "a'b", 'a"b', "<b>", "%2e%2e", "a,b", "a=b"),
+    ]
+)
+
+
+WITH_HOLES = sorted(key for key in PATTERNS if holes_of(NAMES.pattern(key)))
+
+
+@given(key=st.sampled_from(WITH_HOLES), hostile=HOSTILE, data=st.data())
+@settings(max_examples=300, deadline=None)
+def test_no_hole_takes_what_is_no_part_of_a_name(key, hostile, data):
+    holes = holes_of(NAMES.pattern(key))
+    at = data.draw(st.sampled_from(holes))
+    filled = {hole: CHOICES[hole][0] for hole in holes} | {at: hostile}
+    with pytest.raises(InputError, match="cannot be part of a file name"):
+        NAMES.path(key, **filled)
+
+
+@given(key=st.sampled_from(WITH_HOLES), text=st.text(max_size=12), data=st.data())
+@settings(max_examples=400, deadline=None)
+def test_whatever_is_asked_for_lies_in_the_output_folder_or_is_refused(key, text, data):
+    holes = holes_of(NAMES.pattern(key))
+    filled = {hole: data.draw(st.sampled_from([*CHOICES[hole], text, text + CHOICES[hole][0]])) for hole in holes}
+    try:
+        path = NAMES.path(key, **filled)
+    except InputError:
+        return
+    resolved = Path(os.path.normpath(path))
+    assert resolved == path
+    assert resolved.is_relative_to(NAMES.output_dir)
+    assert not any(part.startswith(("-", ".")) for part in path.relative_to(NAMES.output_dir).parts)
+
+
+@pytest.mark.parametrize("key", WITH_HOLES)
+def test_a_name_that_no_file_system_takes_is_told(key):
+    holes = holes_of(NAMES.pattern(key))
+    filled = {hole: CHOICES[hole][0] for hole in holes}
+    filled[holes[-1]] += "x" * 300
+    with pytest.raises(InputError, match="and a file name holds 255"):
+        NAMES.path(key, **filled)
+
+
+@pytest.mark.parametrize("key", FIGURES)
+@pytest.mark.parametrize("hostile", ["../x", "sub-01/../../x", "/etc/x", "a b", "$(x)"])
+def test_figures_are_as_strict(key, hostile):
+    holes = {hole: CHOICES[hole][0] for hole in holes_of(FIGURES[key]) if hole != "space"}
+    for hole in holes:
+        with pytest.raises(InputError, match="cannot be part of a file name"):
+            NAMES.figure(key, **holes | {hole: hostile})
+
+
+@pytest.mark.parametrize("hostile", ["../x", "/etc/", "func/../../x", "$(x)/"])
+def test_figures_of_groups_are_as_strict(hostile):
+    with pytest.raises(InputError, match="cannot be part of a file name"):
+        NAMES.group_figure("group_matrices_figure", hostile, atlas="atlas-X")
+    with pytest.raises(InputError, match="cannot be part of a file name"):
+        NAMES.group_figure("group_matrices_figure", "func/", atlas=hostile)
+
+
+@given(st.dictionaries(st.sampled_from(list(ENTITIES)), st.text("abzABZ019+", min_size=1, max_size=8), min_size=1))
+def test_every_pattern_gives_back_the_entities_of_any_recording(entities):
+    entities = {"subject": "01", "task": "rest"} | {k: v for k, v in entities.items() if k in list(ENTITIES)[:9]}
+    series = f"sub-{entities['subject']}/func/{stem(entities)}"
+    for key in ("timeseries", "pearson", "ec", "weights"):
+        path = NAMES.path(key, series=series, atlas="atlas-X_scale-9", model="ridgevar")
+        parts, _, _ = split_name(path.name)
+        assert {long: parts[ENTITIES[long]] for long in entities} == entities
+        assert (parts["atlas"], parts["scale"]) == ("X", "9")
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["sub-01_bold.nii.gz", "-rf", "sub-01", "sub-_bold.nii", "sub-01_a b.nii", "sub-01_a\nb.nii", "sub-\u0430_T1w.nii"],
+)
+def test_names_of_inputs(name):
+    assert (name_fault(name) is None) == (name == "sub-01_bold.nii.gz")
+
+
+def test_what_would_move_the_cursor_is_not_printed():
+    assert printable("a\x1b[2Jb\nc") == "a\ufffd[2Jb\ufffdc"

@@ -94,3 +94,9 @@ def test_tables_that_are_none(tmp_path, text, words):
         read_participants(path)
     with pytest.raises(InputError, match="does not exist"):
         read_participants(tmp_path / "nowhere.tsv")
+
+
+def test_a_number_with_which_nothing_can_be_reckoned_is_told(tmp_path):
+    (tmp_path / "participants.tsv").write_text(TEXT.replace("\t41\t", "\t1e308\t"))
+    with pytest.raises(InputError, match="column age says 1e308 of sub-5"):
+        plan_contrast(read_participants(tmp_path / "participants.tsv"), "group", ["age"], SUBJECTS)
