@@ -20,6 +20,7 @@ PAGES = {
     "config/README.md": "settings.md",
     "CHANGELOG.md": "changelog.md",
     "CONTRIBUTING.md": "contributing.md",
+    "SECURITY.md": "security.md",
 }
 #: Files outside docs/ for which another page stands.
 STAND_INS = {"README.md": "index.md"}

@@ -6,6 +6,7 @@ python -m tests.workflow.test_end_to_end OUTPUT_DIR > tests/workflow/manifest_ti
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 import subprocess
@@ -54,12 +55,24 @@ def call(dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> list[object
     return [*places, "--sloppy", "--atlases", "EqualVolume:20", "--nprocs", 2, "--device", "cpu"]
 
 
+def state(dataset: Path) -> dict[str, tuple[int, int, str]]:
+    """Everything in a dataset with its time, its rights and its content: a run must leave all of it alone."""
+    return {
+        str(path.relative_to(dataset)): (
+            path.lstat().st_mtime_ns,
+            path.lstat().st_mode,
+            hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else "",
+        )
+        for path in dataset.rglob("*")
+    }
+
+
 @pytest.fixture(scope="module")
 def finished(call: list[object], dataset: Path) -> Answer:
-    before = {path: path.stat().st_mtime_ns for path in dataset.rglob("*")}
+    before = state(dataset)
     answer = call_bids_ai(*call, timeout=1500)
     assert answer.code == 0, answer.text
-    assert {path: path.stat().st_mtime_ns for path in dataset.rglob("*")} == before
+    assert state(dataset) == before
     return answer
 
 
