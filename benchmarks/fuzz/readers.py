@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
@@ -266,13 +265,11 @@ def _gradients(root: Path) -> Any:
 
 
 def _settings(root: Path) -> Any:
-    from bids_ai.cli.options import add_selection, add_settings, configuration, selection
+    from bids_ai.cli.main import build_parser
+    from bids_ai.cli.options import configuration, selection
 
-    parser = argparse.ArgumentParser()
-    add_selection(parser)
-    add_settings(parser)
-    words = ["--config-file", str(root / "my.yaml"), "--bids-filter-file", str(root / "filter.json")]
-    args = parser.parse_args(words)
+    files = ["--config-file", str(root / "my.yaml"), "--bids-filter-file", str(root / "filter.json")]
+    args = build_parser("index").parse_args(["index", "data", "out", *files])
     return configuration(args).model_dump(mode="json"), selection(args)
 
 
