@@ -9,7 +9,6 @@ import argparse
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 
 from bids_ai.simulate.empty import write_empty_dataset
@@ -24,17 +23,27 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         dataset = write_empty_dataset(Path(folder) / "dataset", args.subjects, runs=args.runs)
         places = [str(dataset), str(Path(folder) / "out")]
-        print(f"bids-ai --help   {_seconds(['--help']):6.2f} s")
-        indexing = _seconds(["index", *places, "--skip-bids-validation"])
-        print(f"bids-ai index    {indexing:6.1f} s  {args.subjects} subjects")
-        command = ["run", *places, "participant", "--dry-run", "--skip-bids-validation"]
-        print(f"bids-ai run -n   {_seconds(command):6.1f} s  {args.subjects} subjects x {args.runs} runs")
+        name = f"{args.subjects} subjects x {args.runs} runs"
+        print("| what | wall (s) | processor (s) | peak memory of a process (MB) |\n|---|---|---|---|")
+        for what, words in (
+            ("bids-ai --help", ["--help"]),
+            (f"bids-ai index, {name}", ["index", *places, "--skip-bids-validation"]),
+            (f"index and dry run, {name}", ["run", *places, "participant", "--dry-run", "--skip-bids-validation"]),
+        ):
+            print(f"| {what} | " + " | ".join(_cost(words)) + " |", flush=True)
 
 
-def _seconds(arguments: list[str]) -> float:
-    start = time.perf_counter()
-    subprocess.run([sys.executable, "-m", "bids_ai", *arguments], check=True, capture_output=True)
-    return time.perf_counter() - start
+def _cost(arguments: list[str]) -> list[str]:
+    """Run bids-ai in a child of a child, so that its memory is told from that of others: wall, processor, peak."""
+    code = (
+        "import resource, subprocess, sys, time\n"
+        "start = time.perf_counter()\n"
+        "subprocess.run([sys.executable, '-m', 'bids_ai', *sys.argv[1:]], check=True, capture_output=True)\n"
+        "used = resource.getrusage(resource.RUSAGE_CHILDREN)\n"
+        "print(time.perf_counter() - start, used.ru_utime + used.ru_stime, used.ru_maxrss / 1000)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code, *arguments], check=True, capture_output=True, text=True)
+    return [f"{float(value):.1f}" for value in done.stdout.split()]
 
 
 if __name__ == "__main__":
