@@ -19,6 +19,7 @@ from bids_ai.cli import containers, options
 from bids_ai.cli.engine import workflow_dir
 from bids_ai.cli.inputs import needed, show_inputs
 from bids_ai.cli.places import absolute, check_places, default_work_dir
+from bids_ai.cli.versions import installed_versions
 from bids_ai.config import Config
 from bids_ai.errors import UsageError
 from bids_ai.stages.plan import STAGES, stages_of
@@ -105,7 +106,9 @@ class PreparedRun:
         image = containers.image_record(self.container)
         write_root(self.output_dir, dataset_name=self.index.dataset_name, links=self.links, container=image)
         text = self.save_settings(assemble_reports=assemble_reports)
-        write_text(self.output_dir / "logs" / self.run_dir.name / "config.yaml", text)
+        logs = self.output_dir / "logs" / self.run_dir.name
+        write_text(logs / "config.yaml", text)
+        write_text(logs / "versions.txt", installed_versions())
 
     def save_settings(self, *, assemble_reports: bool) -> str:
         """Write only what the workflow reads: the index and the resolved configuration, which is returned."""
