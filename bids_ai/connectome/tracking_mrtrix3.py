@@ -9,6 +9,7 @@ import os
 import shutil
 import subprocess
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import nibabel as nib
@@ -28,6 +29,9 @@ from bids_ai.errors import InputError
 
 _PROGRAMS = ("tckgen", "5tt2gmwmi")
 _LAST_LINES = 5
+#: The streamlines come from so many calls side by side, each with a seed of its own and without threads: in one call
+#: threads take turns at the random numbers, and no two runs are alike. Their number must not depend on the machine.
+_PARTS = 8
 #: The common check takes a few that tckgen took for valid; a smaller part than this is told.
 _LEAST_FOUND = 0.95
 
@@ -60,9 +64,13 @@ class Mrtrix3Engine:
             folder = Path(name)
             write_inputs(field, folder)
             cutoff = settings.cutoff * typical_peak(peak_amplitudes(field.fod, field.order), field.wm)
-            for command in commands(field, settings, folder, cutoff):
-                _run(command, seed)
-            lines = Streamlines.from_list(nib.streamlines.load(folder / "tracks.tck").streamlines)
+            _run(["5tt2gmwmi", str(folder / "5tt.nii"), str(folder / "gmwmi.nii"), "-quiet"], seed)
+            seeds = np.random.SeedSequence(seed).generate_state(_PARTS).tolist()
+            parts = [folder / f"tracks-{part}.tck" for part in range(_PARTS)]
+            calls = [command(field, settings, folder, path, cutoff) for path in parts]
+            with ThreadPoolExecutor(max(1, settings.n_threads)) as pool:
+                list(pool.map(_run, calls, seeds))
+            lines = Streamlines.from_list([line for path in parts for line in nib.streamlines.load(path).streamlines])
         # MRtrix3 ends streamlines at the interface itself, which is within a voxel of grey matter.
         valid, rejected = judge(lines, field, settings)
         kept = lines.select(valid)
@@ -72,31 +80,26 @@ class Mrtrix3Engine:
         return Tracking(kept, len(lines), rejected, self.name, settings, notes)
 
 
-def commands(field: FibreField, settings: TrackingSettings, folder: Path, cutoff: float) -> list[list[str]]:
-    """Return the calls, for files as `write_inputs` names them."""
+def command(field: FibreField, settings: TrackingSettings, folder: Path, out: Path, cutoff: float) -> list[str]:
+    """Return the call that tracks one part, for files as `write_inputs` names them."""
     edge = float(field.voxel_mm.mean())
     step = settings.step_mm or edge / 2
     tracks = {
         "-act": folder / "5tt.nii",
         "-seed_gmwmi": folder / "gmwmi.nii",
-        "-select": settings.n_streamlines,
-        "-seeds": int(settings.n_streamlines * settings.seeds_per_streamline),
+        "-select": -(-settings.n_streamlines // _PARTS),
+        "-seeds": -(-int(settings.n_streamlines * settings.seeds_per_streamline) // _PARTS),
         "-step": f"{step:g}",
         "-angle": f"{min(settings.max_angle_deg * step / (edge / 2), 60):g}",
         "-minlength": f"{settings.min_length_mm:g}",
         "-maxlength": f"{settings.max_length_mm:g}",
         "-cutoff": f"{cutoff:g}",
-        # Without threads of its own (0) it repeats itself to the last streamline.
-        "-nthreads": settings.n_threads if settings.n_threads > 1 else 0,
+        "-nthreads": 0,
     }
     options = [str(word) for pair in tracks.items() for word in pair]
     # Back-tracking draws another way, which a deterministic algorithm cannot.
     algorithm = ["SD_STREAM"] if settings.algorithm == "deterministic" else ["iFOD2", "-backtrack"]
-    tissues, fods, out = folder / "5tt.nii", folder / "fod.nii", folder / "tracks.tck"
-    return [
-        ["5tt2gmwmi", str(tissues), str(folder / "gmwmi.nii"), "-quiet"],
-        ["tckgen", str(fods), str(out), "-algorithm", *algorithm, "-crop_at_gmwmi", "-quiet", *options],
-    ]
+    return ["tckgen", str(folder / "fod.nii"), str(out), "-algorithm", *algorithm, "-crop_at_gmwmi", "-quiet", *options]
 
 
 def write_inputs(field: FibreField, folder: Path) -> None:
