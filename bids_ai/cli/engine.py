@@ -78,8 +78,8 @@ def command(
     # Subjects are locked by us, so that two runs over different subjects can share a folder.
     parts += ["--nolock"]
     parts += ["--cores", str(cores)] if not profile else ["--profile", profile_folder(profile)]
-    if not profile:
-        parts += ["--workflow-profile", "none"]
+    # That beside the Snakefile is for those who call snakemake themselves.
+    parts += ["--workflow-profile", "none"]
     if memory_mb:
         parts += ["--resources", f"mem_mb={memory_mb}"]
     if keep_going:
