@@ -7,6 +7,7 @@ import io
 import json
 import tempfile
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -203,6 +204,7 @@ def _write_set(path: Path, data: np.ndarray) -> None:
     savemat(path, {"EEG": content}, appendmat=False)
 
 
+@cache
 def surrogate() -> Files:
     """A fitted model, with its JSON."""
     from bids_ai.surrogate.fit import fit_recordings

@@ -188,7 +188,12 @@ def configuration(args: argparse.Namespace) -> Config:
         if value is not None:
             _place(values, path, value)
     _name_template(values)
-    return _with_absolute_paths(settings.build(values, str(args.config_file or "The command line")))
+    source = str(args.config_file or "The command line")
+    config = settings.build(values, source)
+    try:
+        return _with_absolute_paths(config)
+    except (OSError, ValueError, RuntimeError) as error:  # too long, with a zero byte, of no user (~name)
+        raise UsageError(f"{source} names a path that can be none: {str(error)[:200]}") from None
 
 
 def _place(values: dict[str, Any], path: tuple[str, ...], value: Any) -> None:

@@ -18,7 +18,7 @@ from benchmarks.fuzz.readers import READERS, Reader
 from benchmarks.fuzz.work import CRASH, REFUSED, VALUE, Tally, broken_files, run_cases
 from bids_ai.errors import InputError
 
-CASES = 12
+CASES = 8
 
 
 @pytest.mark.parametrize("name", READERS)

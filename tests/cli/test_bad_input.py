@@ -426,3 +426,12 @@ def test_inputs_that_are_dated_in_the_future_are_told_of(run_cli, make_dataset, 
     answer = run_cli(*args)
     assert answer.code == 0, answer.text
     assert f"1 input file(s) are dated up to 3 days in the future, such as {bold}" in answer.err
+
+
+@pytest.mark.parametrize(
+    ("path", "words"), [("a" * 5000, "--atlas-table"), ("a\\0b", "names a path that can be none"), ("~x/y", "home directory")]
+)
+def test_paths_in_settings_that_can_be_none_are_told(run, data, out, tmp_path, path, words):
+    (tmp_path / "my.yaml").write_text(f'parcellation: {{atlases: ["{path}"], table: "{path}"}}\n')
+    assert_refused(run(data, "--config-file", tmp_path / "my.yaml"), words)
+    assert not out.exists()
