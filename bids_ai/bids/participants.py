@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 
 from bids_ai.bids.files import refuse_pipe
-from bids_ai.bids.tables import MISSING
+from bids_ai.bids.tables import MISSING, refuse_width
 from bids_ai.errors import InputError
 
 ID = "participant_id"
@@ -34,11 +34,14 @@ def read_participants(path: Path) -> pd.DataFrame:
     """
     try:
         refuse_pipe(path)
+        refuse_width(path)
         table = pd.read_csv(
             path, sep="\t", dtype=str, keep_default_na=False, na_values=[MISSING, ""], encoding="utf-8-sig"
         )
     except FileNotFoundError:
         raise InputError(f"{path} does not exist, and a contrast takes its column from there.") from None
+    except InputError:
+        raise
     except (ValueError, OverflowError, csv.Error, OSError) as error:  # what pandas raises of its own is a ValueError
         raise InputError(f"{path} cannot be read as a tab-separated table in UTF-8: {error}") from None
     table.columns = [str(name).strip() for name in table.columns]

@@ -43,7 +43,7 @@ def read_table(path: Path) -> pd.DataFrame:
     """
     missing = [MISSING, ""]
     refuse_pipe(path)
-    _refuse_width(path)
+    refuse_width(path)
     try:
         table = pd.read_csv(
             path, sep="\t", na_values=missing, keep_default_na=False, dtype=_TEXT_COLUMNS, encoding="utf-8-sig"
@@ -55,8 +55,13 @@ def read_table(path: Path) -> pd.DataFrame:
     return _within_floats(table)
 
 
-def _refuse_width(path: Path) -> None:
-    """Refuse a table of more columns than any atlas has regions; pandas takes minutes to tell repeated names apart."""
+def refuse_width(path: Path) -> None:
+    """Refuse a table of more columns than any atlas has regions; pandas takes minutes to tell repeated names apart.
+
+    Raises
+    ------
+    InputError
+    """
     with path.open("rb") as file:
         n_columns = file.readline().count(b"\t") + 1
     if n_columns > _MOST_COLUMNS:

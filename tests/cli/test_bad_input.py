@@ -429,7 +429,8 @@ def test_inputs_that_are_dated_in_the_future_are_told_of(run_cli, make_dataset, 
 
 
 @pytest.mark.parametrize(
-    ("path", "words"), [("a" * 5000, "--atlas-table"), ("a\\0b", "names a path that can be none"), ("~x/y", "home directory")]
+    ("path", "words"),
+    [("a" * 5000, "--atlas-table"), ("a\\0b", "names a path that can be none"), ("~x/y", "home directory")],
 )
 def test_paths_in_settings_that_can_be_none_are_told(run, data, out, tmp_path, path, words):
     (tmp_path / "my.yaml").write_text(f'parcellation: {{atlases: ["{path}"], table: "{path}"}}\n')

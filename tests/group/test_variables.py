@@ -100,3 +100,9 @@ def test_a_number_with_which_nothing_can_be_reckoned_is_told(tmp_path):
     (tmp_path / "participants.tsv").write_text(TEXT.replace("\t41\t", "\t1e308\t"))
     with pytest.raises(InputError, match="column age says 1e308 of sub-5"):
         plan_contrast(read_participants(tmp_path / "participants.tsv"), "group", ["age"], SUBJECTS)
+
+
+def test_a_table_whose_line_ends_are_lost_is_told_at_once(tmp_path):
+    (tmp_path / "participants.tsv").write_bytes(b"participant_id\tage\x85" + b"sub-1\t2\x85" * 30_000)
+    with pytest.raises(InputError, match="has 30002 columns, and at most 20000 are read"):
+        read_participants(tmp_path / "participants.tsv")
