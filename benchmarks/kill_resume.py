@@ -3,7 +3,7 @@
     python -m benchmarks.kill_resume [--data BIDS_DIR] [--stages NAME ...] [--folder DIR]
 
 Whenever a stage starts that has not been killed yet, its process and the run are ended with SIGKILL at a random moment
-of its first seconds; the same command is then given again. Without --data a tiny subject with every modality is
+of its first seconds; the same command is then given again. Without --data a tiny subject without stimulation is
 generated. Prints one row a kill, and at the end the files that differ. Exit code 1 if any does.
 """
 
@@ -57,6 +57,7 @@ def main() -> int:
 
 def _simulate(data: Path) -> Path:
     command = [sys.executable, "-m", "bids_ai", "simulate", str(data), "--size", "tiny", "--subjects", "1"]
+    command += ["--modalities", "t1w", "dwi", "bold", "eeg"]
     subprocess.run(command, check=True, stderr=subprocess.DEVNULL)
     return data
 

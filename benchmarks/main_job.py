@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from bids_ai.bids.files import read_json
+from bids_ai.cli.places import default_work_dir
 from bids_ai.stages.records import seconds_by_stage
 
 #: How often memory is read, s.
@@ -33,7 +34,8 @@ def main() -> int:
     parser.add_argument("bids_dir")
     parser.add_argument("output_dir", type=Path)
     known, options = parser.parse_known_args()
-    work = known.output_dir.resolve().parent / "bids_ai_work"
+    output_dir = known.output_dir.resolve()
+    work = default_work_dir(Path(known.bids_dir).resolve(), output_dir)
     command = [sys.executable, "-m", "bids_ai", "run", known.bids_dir, str(known.output_dir), "participant", *options]
     start = time.perf_counter()
     process = subprocess.Popen(command)

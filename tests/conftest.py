@@ -172,21 +172,29 @@ def call_bids_ai(*arguments: object, **options: Any) -> Answer:
 
 
 @pytest.fixture(scope="session")
-def shared_work(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A work folder that holds the embedded atlas of 20 regions, so that it is made once."""
+def atlas_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The embedded atlas of 20 regions as a work folder keeps it, made once."""
     from bids_ai.parcellation.atlas import load_atlas
 
-    folder = tmp_path_factory.mktemp("work")
-    load_atlas("EqualVolume:20", cache_dir=folder / "cache")
+    folder = tmp_path_factory.mktemp("atlas") / "cache"
+    load_atlas("EqualVolume:20", cache_dir=folder)
     return folder
 
 
 @pytest.fixture
-def new_work(tmp_path: Path, shared_work: Path) -> Callable[[str], Path]:
+def shared_work(tmp_path_factory: pytest.TempPathFactory, atlas_cache: Path) -> Path:
+    """A work folder outside of the test's folder, with the embedded atlas at hand."""
+    folder = tmp_path_factory.mktemp("work")
+    shutil.copytree(atlas_cache, folder / "cache")
+    return folder
+
+
+@pytest.fixture
+def new_work(tmp_path: Path, atlas_cache: Path) -> Callable[[str], Path]:
     """Make a work folder that nothing has run in, with the embedded atlas at hand."""
 
     def make(name: str = "work") -> Path:
-        shutil.copytree(shared_work / "cache", tmp_path / name / "cache")
+        shutil.copytree(atlas_cache, tmp_path / name / "cache")
         return tmp_path / name
 
     return make

@@ -31,10 +31,11 @@ rule fmriprep:
         options=config["options"].get("fmriprep", ""),
     shell:
         # The home of the image, where its templates are, is not the home within Apptainer.
-        "export TEMPLATEFLOW_HOME=${{TEMPLATEFLOW_HOME:-/home/fmriprep/.cache/templateflow}};"
+        "export TEMPLATEFLOW_HOME=/home/fmriprep/.cache/templateflow;"
         " fmriprep {config[data]:q} {params.out:q} participant --participant-label {wildcards.label}"
         " --work-dir {params.work:q} --fs-license-file {config[fs_license]:q} --nthreads {threads}"
-        " --omp-nthreads {threads} --mem-mb {resources.mem_mb} --notrack --skip-bids-validation {params.options}"
+        " --omp-nthreads {threads} --mem-mb {resources.mem_mb} --notrack --skip-bids-validation"
+        " --bids-filter-file {config[filters]:q} {params.options}"
         " >{log:q} 2>&1"
 
 
@@ -54,8 +55,9 @@ rule qsiprep:
         work=config["work"] + "/qsiprep",
         options=config["options"].get("qsiprep", ""),
     shell:
-        "export TEMPLATEFLOW_HOME=${{TEMPLATEFLOW_HOME:-/home/qsiprep/.cache/templateflow}};"
+        "export TEMPLATEFLOW_HOME=/home/qsiprep/.cache/templateflow;"
         " qsiprep {config[data]:q} {params.out:q} participant --participant-label {wildcards.label}"
         " --work-dir {params.work:q} --fs-license-file {config[fs_license]:q} --nthreads {threads}"
-        " --omp-nthreads {threads} --mem-mb {resources.mem_mb} --notrack --skip-bids-validation {params.options}"
+        " --omp-nthreads {threads} --mem-mb {resources.mem_mb} --notrack --skip-bids-validation"
+        " --bids-filter-file {config[filters]:q} {params.options}"
         " >{log:q} 2>&1"

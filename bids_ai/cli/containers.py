@@ -7,7 +7,7 @@ import hashlib
 import shlex
 import shutil
 import subprocess
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from bids_ai.errors import UsageError
 
 #: Images with such a beginning are fetched by Apptainer; others are files, or folders with an unpacked image.
 _REMOTE = ("docker://", "oras://", "library://", "shub://")
+_OF_SYSTEM = ("opt", "usr", "etc", "bin", "lib", "lib64", "sbin", "dev", "proc", "run", "sys")
 _CHUNK = 1 << 20
 
 
@@ -26,6 +27,12 @@ def add_arguments(parser: argparse.ArgumentParser | argparse._ArgumentGroup) -> 
         metavar="IMAGE",
         help="run every job in this image of bids_ai with Apptainer: a SIF, a folder, or docker://...; without it jobs "
         "run where bids-ai does",
+    )
+    parser.add_argument(
+        "--container-args",
+        default="",
+        metavar="WORDS",
+        help="further options of apptainer exec, as --container-args=--nv",
     )
 
 
@@ -58,6 +65,8 @@ def checked_image(image: str) -> str:
     if image.startswith(_REMOTE):
         return image
     path = Path(image).expanduser().absolute()
+    if set(str(path)) & set(" \t'\"\\$;&|<>()`"):
+        raise UsageError(f"The image {path} has spaces or quotes in its path, which Snakemake does not take; link it.")
     if not path.exists():
         raise UsageError(
             f"The image {path} does not exist. Give a SIF, a folder with an unpacked image, or docker://NAME:VERSION."
@@ -88,18 +97,18 @@ def check_version(image: str) -> None:
         )
 
 
-def snakemake_arguments(image: str, *, readable: Iterable[Path], writable: Iterable[Path], gpu: bool) -> list[str]:
+def snakemake_arguments(
+    *, readable: Iterable[Path], writable: Iterable[Path], options: Sequence[str] = ()
+) -> list[str]:
     """Arguments that make Snakemake run its jobs in containers which see the folders of the run.
 
     Parameters
     ----------
-    image : str
-        For the message only; the rules take it from the configuration.
     readable, writable : iterables of Path
-        Folders and files of the inputs, and folders that are written to. Links are followed, since where they lead to
-        is otherwise not there in a container.
-    gpu : bool
-        Hand NVIDIA GPUs on.
+        Folders and files of the inputs, and folders that are written to. A file brings its folder, for what lies beside
+        it, unless that is a folder of the system, which would hide the one of the image.
+    options : sequence of str
+        Further options of ``apptainer exec``.
 
     Raises
     ------
@@ -113,10 +122,10 @@ def snakemake_arguments(image: str, *, readable: Iterable[Path], writable: Itera
     if odd:
         raise UsageError(
             f"Apptainer takes no folder with a comma or a colon in its path: {odd[0].partition(':')[0]}. Rename it, or "
-            f"run without --container {image}."
+            "run without containers."
         )
-    options = [part for bind in binds for part in ("--bind", bind)] + (["--nv"] if gpu else [])
-    return ["--sdm", "apptainer", "--apptainer-args", shlex.join(options)]
+    words = [*(part for bind in binds for part in ("--bind", bind)), *options]
+    return ["--sdm", "apptainer", f"--apptainer-args={shlex.join(words)}"]
 
 
 def image_record(image: str | None) -> dict[str, str] | None:
@@ -148,12 +157,27 @@ def paths_in(value: Any) -> Iterator[Path]:
 
 def _outermost(paths: Iterable[Path]) -> list[Path]:
     """Folders of the paths, without those that lie in another of them."""
-    folders = {path if path.is_dir() else path.parent for path in paths}
+    folders = {path if path.is_dir() or _of_system(path.parent) else path.parent for path in paths}
     kept: list[Path] = []
     for folder in sorted(folders, key=lambda folder: (len(folder.parts), str(folder))):
         if not _within(folder, kept):
             kept.append(folder)
     return kept
+
+
+def _of_system(folder: Path) -> bool:
+    """Whether images have a folder of that name, or one below it, with programs or settings of their own."""
+    return len(folder.parts) <= 2 or folder.parts[1] in (
+        "opt",
+        "usr",
+        "etc",
+        "bin",
+        "lib",
+        "lib64",
+        "sbin",
+        "dev",
+        "proc",
+    )
 
 
 def _within(folder: Path, others: Iterable[Path]) -> bool:

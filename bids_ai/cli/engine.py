@@ -144,7 +144,7 @@ def run(parts: Sequence[str], log_file: Path, *, verbose: int = 0, stream: TextI
 
 @contextmanager
 def _terminated_as_interrupted() -> Iterator[None]:
-    """Let SIGTERM, sent by `docker stop` and by a cluster before its limit of time, end a run as Ctrl-C does."""
+    """Let what `docker stop`, a cluster at its limit of time, and a closed terminal send end a run as Ctrl-C does."""
 
     def interrupt(number: int, frame: FrameType | None) -> None:
         raise KeyboardInterrupt
@@ -152,11 +152,12 @@ def _terminated_as_interrupted() -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = signal.signal(signal.SIGTERM, interrupt)
+    before = {number: signal.signal(number, interrupt) for number in (signal.SIGTERM, signal.SIGHUP)}
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _stop(process: subprocess.Popen[str]) -> None:

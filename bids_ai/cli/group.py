@@ -82,7 +82,7 @@ def _run(args: argparse.Namespace, output_dir: Path, subjects: list[str], plan: 
 
     bids_dir = None if str(args.bids_dir) == "-" else absolute(args.bids_dir)
     work_dir = absolute(args.work_dir) if args.work_dir else default_work_dir(bids_dir, output_dir)
-    made = not work_dir.exists()
+    made = [folder for folder in (work_dir, work_dir.parent) if not folder.exists()]
     work_dir.mkdir(parents=True, exist_ok=True)
     try:
         # Edges of all subjects: too large for a folder in memory, as /tmp may be.
@@ -98,8 +98,9 @@ def _run(args: argparse.Namespace, output_dir: Path, subjects: list[str], plan: 
             )
             outcome = run_group(run, _command(args))
     finally:
-        if made and not any(work_dir.iterdir()):
-            work_dir.rmdir()
+        for folder in made:
+            if not any(folder.iterdir()):
+                folder.rmdir()
     for warning in outcome.warnings:
         print(f"warning: {warning}", file=sys.stderr)
     for fault in outcome.faults:

@@ -16,13 +16,13 @@ import yaml
 from bids_ai.bids.files import write_text
 from bids_ai.bids.index import Index
 from bids_ai.cli import containers, options
+from bids_ai.cli.ahead import look_ahead
 from bids_ai.cli.engine import workflow_dir
 from bids_ai.cli.inputs import needed, show_inputs
-from bids_ai.cli.places import absolute, check_places, default_work_dir
 from bids_ai.cli.versions import installed_versions
+from bids_ai.cli.work_owner import claim
 from bids_ai.config import Config
-from bids_ai.errors import UsageError
-from bids_ai.stages.plan import STAGES, stages_of
+from bids_ai.stages.plan import stages_of
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -63,19 +63,21 @@ class PreparedRun:
     stages: list[str]
     warnings: list[str]
     container: str | None = None
+    container_options: tuple[str, ...] = ()
 
     @property
     def container_arguments(self) -> list[str]:
         """Arguments of Snakemake that run the jobs in the image, if there is one; the folders exist by then."""
         if self.container is None:
             return []
+        gpu = self.config.device != "cpu" and shutil.which("nvidia-smi") is not None
+        # Modules of Python that the shell outside has loaded are not for the Python inside.
+        words = ["--env", "PYTHONPATH=,PYTHONHOME=,PYTHONNOUSERSITE=1", *(["--nv"] if gpu else [])]
+        inputs = [asdict(self.index), self.config.model_dump(mode="json"), *self.links.values()]
         return containers.snakemake_arguments(
-            self.container,
-            readable=containers.paths_in(
-                [asdict(self.index), self.config.model_dump(mode="json"), *self.links.values()]
-            ),
+            readable=containers.paths_in(inputs),
             writable=[self.output_dir, self.work_dir],
-            gpu=self.config.device != "cpu" and shutil.which("nvidia-smi") is not None,
+            options=[*words, *self.container_options],
         )
 
     @property
@@ -103,6 +105,7 @@ class PreparedRun:
         """Write index, configuration and the root files of the derivatives."""
         from bids_ai.bids.description import write_root
 
+        claim(self.work_dir, self.output_dir, self.bids_dir)
         image = containers.image_record(self.container)
         write_root(self.output_dir, dataset_name=self.index.dataset_name, links=self.links, container=image)
         text = self.save_settings(assemble_reports=assemble_reports)
@@ -136,59 +139,36 @@ def prepare(args: argparse.Namespace) -> PreparedRun:
     UsageError
         With all findings, if anything speaks against the run.
     """
-    from bids_ai.bids.derivatives import parse_option
     from bids_ai.cli import atlas_checks, contact_checks, preflight
 
-    selection = options.selection(args)
-    stages = _stages(args)
-    config = _fitting_stages(options.configuration(args), args)
-    tools = parse_option(args.derivatives)
-    container = containers.checked_image(args.container) if getattr(args, "container", None) else None
-    bids_dir = None if str(args.bids_dir) == "-" and tools else absolute(args.bids_dir)
-    output_dir = absolute(args.output_dir)
-    work_dir = absolute(args.work_dir or default_work_dir(bids_dir, output_dir))
-    findings = preflight.Findings(refusals=check_places(bids_dir, output_dir, work_dir))
-    preflight.check_settings(config, findings, elsewhere=bool(getattr(args, "profile", None)))
-    preflight.refuse(findings)
+    ahead = look_ahead(args)
+    bids_dir, config, stages = ahead.bids_dir, ahead.config, ahead.stages
+    findings = preflight.Findings(warnings=ahead.warnings)
     if bids_dir and not args.skip_bids_validation:
         preflight.validate_bids(bids_dir, findings)
-    index = preflight.build_index(bids_dir, selection, tools, config, findings)
+    index = preflight.build_index(bids_dir, options.selection(args), ahead.tools, config, findings)
     index = _without_modalities(index, args)
     preflight.check_work(index, findings)
     if stages == ["ccep"]:
         preflight.check_stimulation(index, findings)
-    preflight.check_programs(index, config, findings)
-    nodes = {} if stages == ["anat"] else atlas_checks.check_atlases(index, config, work_dir / "cache", findings)
+    preflight.check_programs(index, config, findings, elsewhere=ahead.container is not None)
+    nodes = {} if stages == ["anat"] else atlas_checks.check_atlases(index, config, ahead.work_dir / "cache", findings)
     preflight.refuse(findings)
     index = contact_checks.place_contacts(index, config.ieeg, nodes, findings)
     preflight.refuse(findings)
-    if container:
-        containers.check_version(container)
     run_id = f"{time.strftime('%Y%m%dT%H%M%S')}-{secrets.token_hex(3)}"  # many may start within one second
     return PreparedRun(
         bids_dir=bids_dir,
-        output_dir=output_dir,
-        work_dir=work_dir,
-        run_dir=work_dir / "runs" / run_id,
+        output_dir=ahead.output_dir,
+        work_dir=ahead.work_dir,
+        run_dir=ahead.work_dir / "runs" / run_id,
         config=config,
         index=index,
         stages=stages,
         warnings=findings.warnings,
-        container=container,
+        container=ahead.container,
+        container_options=tuple(shlex.split(getattr(args, "container_args", ""))),
     )
-
-
-def _stages(args: argparse.Namespace) -> list[str]:
-    if args.anat_only and args.stages:
-        raise UsageError("--anat-only and --stages contradict each other; give one of them.")
-    wanted = ["anat"] if args.anat_only else stages_of(" ".join(args.stages))
-    left_out = stages_of(" ".join(args.skip)) if args.skip else []
-    left_out += ["sc"] if "dwi" in left_out else []
-    left_out += ["ccep"] if "ieeg" in left_out else []
-    stages = [stage for stage in STAGES if stage in wanted and stage not in left_out]
-    if not stages:
-        raise UsageError("--skip leaves no stage to run.")
-    return stages
 
 
 def _without_modalities(index: Index, args: argparse.Namespace) -> Index:
@@ -205,11 +185,3 @@ def _without_modalities(index: Index, args: argparse.Namespace) -> Index:
     }
     images = {entry.images for entry in index.diffusions} if only else set()
     return index.without(gone, images) if gone or images else index
-
-
-def _fitting_stages(config: Config, args: argparse.Namespace) -> Config:
-    """Fit models without structural connectivity where it is not to be made."""
-    if not {"dwi", "sc"} & set(stages_of(" ".join(args.skip)) if args.skip else ()):
-        return config
-    surrogate = config.surrogate.model_copy(update={"structural": "none"})
-    return config.model_copy(update={"surrogate": surrogate})

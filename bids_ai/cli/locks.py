@@ -5,14 +5,19 @@ The system drops the locks of a process that dies, however it dies.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
+import sys
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TextIO
 
 from bids_ai.errors import UsageError
+
+#: What a file system says that keeps no locks.
+NO_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP)
 
 
 @contextmanager
@@ -41,6 +46,11 @@ def _acquire(stream: TextIO) -> bool:
         fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
+    except OSError as error:
+        if error.errno not in NO_LOCKS:
+            raise
+        # As on some cluster file systems: better a run without locks than none.
+        print(f"warning: {stream.name}: no locks here; see that no two runs share a subject.", file=sys.stderr)
     stream.truncate(0)
     stream.write(f"{os.getpid()}\n")
     stream.flush()

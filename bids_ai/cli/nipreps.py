@@ -20,15 +20,15 @@ from typing import Any
 import yaml
 
 from bids_ai.bids import dataset
-from bids_ai.bids.files import write_text
+from bids_ai.bids.dataset import Selection
+from bids_ai.bids.files import write_json, write_text
 from bids_ai.cli import containers, engine, options
+from bids_ai.cli.ahead import look_ahead
 from bids_ai.cli.locks import lock_subjects
-from bids_ai.cli.places import absolute, check_places, default_work_dir
+from bids_ai.cli.nipreps_checks import TOOLS, check, checked_images, checked_licence
 from bids_ai.config import NiprepsConfig
-from bids_ai.errors import UsageError
+from bids_ai.errors import BidsAiError, UsageError
 
-#: Tool -> what a subject must have for it to have work.
-_INPUTS = {"fmriprep": "_bold.nii", "qsiprep": "_dwi.nii"}
 #: Threads of one subject: beyond, both tools gain little.
 _MOST_THREADS = 8
 
@@ -50,7 +50,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         default=[],
         metavar="NAME=IMAGE",
-        help=f"preprocess with {' or '.join(_INPUTS)} first, beside OUTPUT_DIR: a SIF, a folder, or docker://...",
+        help=f"preprocess with {' or '.join(TOOLS)} first, beside OUTPUT_DIR: a SIF, a folder, or docker://...",
     )
     group.add_argument("--fs-license-file", type=Path, metavar="FILE", help="FreeSurfer licence, which both ask for")
 
@@ -61,68 +61,69 @@ def preprocess(args: argparse.Namespace) -> Preprocessed:
     Raises
     ------
     UsageError
-        If an image, the licence, the data, or the program that runs images is missing.
+        If an image, the licence, the data, the program that runs images, or anything that the run wants afterwards
+        and that can be known now is missing.
     """
-    images = _images(args.nipreps)
-    bids_dir, output_dir = absolute(args.bids_dir), absolute(args.output_dir)
-    work_dir = absolute(args.work_dir or default_work_dir(bids_dir, output_dir))
-    licence = _licence(args.fs_license_file)
-    faults = [] if bids_dir.is_dir() else [f"The BIDS folder {bids_dir} does not exist."]
-    faults += check_places(bids_dir, output_dir, work_dir)
-    if faults:
-        raise UsageError("\n".join(f"  - {fault}" for fault in faults))
-    labels = dataset.participants(bids_dir, options.selection(args))
-    subjects = {tool: [label for label in labels if _has(bids_dir, label, _INPUTS[tool])] for tool in images}
-    folders = {tool: output_dir.parent / tool for tool in images}
-    made = Preprocessed([f"{tool}={folders[tool]}" for tool in images if subjects[tool]])
+    images, licence = checked_images(args.nipreps), checked_licence(args.fs_license_file)
+    ahead = look_ahead(args)
+    folders = {tool: ahead.output_dir.parent / tool for tool in images}
+    bids_dir = check(ahead, folders)
+    selection = options.selection(args)
+    labels = dataset.participants(bids_dir, selection)
+    subjects = {tool: _with_work(tool, bids_dir, labels) for tool in images if TOOLS[tool][1] in ahead.stages}
     settings = {
         "data": str(bids_dir),
         "subjects": subjects,
         "output": {tool: str(folder) for tool, folder in folders.items()},
         "images": images,
-        "options": _tool_options(options.configuration(args).nipreps, images),
+        "options": _tool_options(ahead.config.nipreps, images),
+        "filters": _filters(selection),
         "fs_license": str(licence),
-        "work": str(work_dir / "nipreps"),
-        "logs": str(work_dir / "logs"),
-        "threads": min(_MOST_THREADS, max(1, args.nprocs)),
+        "work": str(ahead.work_dir / "nipreps"),
+        "logs": str(ahead.work_dir / "logs"),
+        "threads": min(args.omp_nthreads or _MOST_THREADS, _MOST_THREADS, max(1, args.nprocs)),
     }
-    readable = [bids_dir, licence, *_linked(bids_dir, labels)]
+    readable = [bids_dir, *_linked(bids_dir, labels)]
+    made = Preprocessed([f"{tool}={folders[tool]}" for tool in subjects if subjects[tool]])
     if args.dry_run:
-        made.planned = _dry_run(settings, work_dir, readable, args)
+        made.planned = _dry_run(settings, ahead.work_dir, readable, args)
         return made
-    with lock_subjects(output_dir, [f"sub-{label}" for label in labels]):
-        _run(settings, work_dir, readable, args)
-    lost = {label for tool in images for label in subjects[tool] if not (folders[tool] / f"sub-{label}.html").is_file()}
+    with lock_subjects(ahead.output_dir, [f"sub-{label}" for label in labels]):
+        status = _run(settings, ahead.work_dir, readable, args)
+    lost = {Path(page).stem.removeprefix("sub-") for page in _pages(settings) if not Path(page).is_file()}
     made.failed = sorted(lost)
     for label in made.failed:
-        print(f"FAILED  {' or '.join(images)} sub-{label}: see {work_dir / 'logs'}/*/sub-{label}.log", file=sys.stderr)
-    if labels and not set(labels) - lost:
-        raise UsageError("No subject could be preprocessed; the logs named above say why.")
+        print(f"FAILED  {_story(ahead.work_dir, label)}", file=sys.stderr)
+    if made.failed and (args.stop_on_first_crash or not set(labels) - lost):
+        raise BidsAiError(f"Preprocessing failed for {len(lost)} of {len(labels)} subjects (Snakemake: {status}).")
     return made
 
 
-def _images(values: Sequence[str]) -> dict[str, str]:
-    found = {}
-    for value in values:
-        name, equals, image = value.partition("=")
-        if name.lower() not in _INPUTS or not (equals and image):
-            raise UsageError(f"--nipreps takes NAME=IMAGE with NAME one of {', '.join(_INPUTS)}; got '{value}'.")
-        found[name.lower()] = containers.checked_image(image)
-    return found
+def _with_work(tool: str, bids_dir: Path, labels: Sequence[str]) -> list[str]:
+    """Subjects that have what a tool works on."""
+    return [label for label in labels if any(TOOLS[tool][0] in path.name for path in _files(bids_dir, label))]
 
 
-def _licence(path: Path | None) -> Path:
-    if path is None or not absolute(path).is_file():
-        what = f"{path} does not exist" if path else "none was given"
-        raise UsageError(
-            f"fMRIPrep and QSIPrep want a FreeSurfer licence, and {what}. It is free of charge from the FreeSurfer "
-            "site; give the file with --fs-license-file."
-        )
-    return absolute(path)
+def _story(work_dir: Path, label: str) -> str:
+    """Where it is told why a subject failed: in the log of its tool, or in that of the workflow."""
+    logs = sorted((work_dir / "logs").glob(f"*/sub-{label}.log"))
+    logs = [log for log in logs if log.parent.name in TOOLS]
+    if logs:
+        return "; ".join(f"{log.parent.name} sub-{label}: see {log}" for log in logs)
+    newest = max((work_dir / "nipreps" / "runs").glob("*/snakemake.log"), key=lambda log: log.stat().st_mtime)
+    lines = [line for line in newest.read_text(errors="replace").splitlines() if line.strip()]
+    return f"sub-{label} was not begun: {' '.join(lines[-2:])} (see {newest})"
 
 
-def _has(bids_dir: Path, label: str, ending: str) -> bool:
-    return any(ending in path.name for path in _files(bids_dir, label))
+def _filters(selection: Selection) -> dict[str, dict[str, Any]]:
+    """Filters of pybids, as both tools take them, for the sessions, tasks and runs asked for."""
+    found: dict[str, dict[str, Any]] = {
+        kind: dict(selection.filters.get(kind) or {}) for kind in ("t1w", "bold", "dwi")
+    }
+    asked = {"session": selection.sessions, "task": selection.tasks, "run": selection.runs}
+    for kind, names in (("t1w", ["session"]), ("dwi", ["session"]), ("bold", ["session", "task", "run"])):
+        found[kind] |= {name: list(asked[name]) for name in names if asked[name]}
+    return {kind: entry for kind, entry in found.items() if entry}
 
 
 def _files(bids_dir: Path, label: str) -> Iterator[Path]:
@@ -133,8 +134,10 @@ def _files(bids_dir: Path, label: str) -> Iterator[Path]:
 
 def _linked(bids_dir: Path, labels: Sequence[str]) -> Iterator[Path]:
     """Where links lead to, as in datasets under git-annex: it is not there in a container unless it is bound."""
-    for label in labels:
-        yield from (path.resolve() for path in _files(bids_dir, label) if path.is_symlink())
+    for path in [*bids_dir.iterdir(), *(path for label in labels for path in _files(bids_dir, label))]:
+        target = path.resolve()
+        if bids_dir not in target.parents and target.exists():
+            yield target
 
 
 def _tool_options(config: NiprepsConfig, images: dict[str, str]) -> dict[str, str]:
@@ -157,7 +160,8 @@ def _command(
         keep_going=not args.stop_on_first_crash,
         profile=args.profile,
         extra=[
-            *containers.snakemake_arguments("", readable=readable, writable=writable, gpu=False),
+            # Modules that the shell outside has loaded (FreeSurfer, FSL, Python) are not for the image.
+            *containers.snakemake_arguments(readable=readable, writable=writable, options=["--cleanenv"]),
             *args.snakemake_args,
         ],
     )
@@ -165,7 +169,7 @@ def _command(
 
 def _run(settings: dict[str, Any], work_dir: Path, readable: Sequence[Path], args: argparse.Namespace) -> int:
     folder = work_dir / "nipreps" / "runs" / time.strftime("%Y%m%dT%H%M%S")
-    write_text(folder / "config.yaml", yaml.safe_dump(settings, sort_keys=False))
+    _write_settings(folder, settings)
     writable = [work_dir, *(Path(path) for path in settings["output"].values())]
     for path in writable:
         path.mkdir(parents=True, exist_ok=True)
@@ -173,13 +177,21 @@ def _run(settings: dict[str, Any], work_dir: Path, readable: Sequence[Path], arg
     return engine.run(command, folder / "snakemake.log", verbose=args.verbose)
 
 
+def _write_settings(folder: Path, settings: dict[str, Any]) -> Path:
+    """Write the configuration, the filters, and a copy of the licence, which is often in a folder of the system."""
+    write_text(folder / "license.txt", Path(settings["fs_license"]).read_text(encoding="utf-8", errors="replace"))
+    write_json(folder / "filters.json", settings["filters"])
+    places = {"fs_license": str(folder / "license.txt"), "filters": str(folder / "filters.json")}
+    write_text(folder / "config.yaml", yaml.safe_dump(settings | places, sort_keys=False))
+    return folder / "config.yaml"
+
+
 def _dry_run(settings: dict[str, Any], work_dir: Path, readable: Sequence[Path], args: argparse.Namespace) -> int:
     """Print the jobs with their commands, writing to no folder of the user's; how many there are."""
     import tempfile
 
     with tempfile.TemporaryDirectory(prefix="bids_ai-") as folder:
-        config_file = Path(folder) / "config.yaml"
-        write_text(config_file, yaml.safe_dump(settings, sort_keys=False))
+        config_file = _write_settings(Path(folder), settings)
         command = _command(config_file, Path(folder), readable, [Path(folder)], args)
         command += ["--dry-run", "--printshellcmds"]
         done = subprocess.run(command, env=engine.environment(), capture_output=True, text=True, check=False)

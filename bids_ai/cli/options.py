@@ -86,7 +86,11 @@ def add_settings(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--random-seed", type=int, metavar="N", help="one seed for everything")
     group.add_argument("--sloppy", action="store_true", help="coarse registration; for tests only")
     group.add_argument(
-        "-w", "--work-dir", type=Path, metavar="DIR", help="intermediate files (OUTPUT_DIR/../bids_ai_work)"
+        "-w",
+        "--work-dir",
+        type=Path,
+        metavar="DIR",
+        help="intermediate files, of this output alone (OUTPUT_DIR/../bids_ai_work/...)",
     )
     for option in NOT_YET:
         group.add_argument(option, nargs="*", action=_NotYet, help=argparse.SUPPRESS)

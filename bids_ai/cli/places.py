@@ -25,8 +25,8 @@ def default_work_dir(bids_dir: Path | None, output_dir: Path) -> Path:
     """Folder for intermediate files, where none was given.
 
     The one that the environment names (``BIDS_AI_WORK_DIR``, set in the image), if it can be written; otherwise beside
-    the output, or beside the dataset where that holds the output (``derivatives/bids_ai``). In a container the
-    folder around the output is often not ours to write: then a temporary folder, the same one for the same output.
+    the output, or beside the dataset where that holds the output (``derivatives/bids_ai``), in a folder for this output
+    alone. In a container the folder around the output is often not ours to write: then a temporary folder.
 
     Parameters
     ----------
@@ -39,10 +39,10 @@ def default_work_dir(bids_dir: Path | None, output_dir: Path) -> Path:
     if named and not cannot_write(Path(named)):
         return Path(named)
     inside = bids_dir is not None and _inside(output_dir.parent, bids_dir)
-    beside = (bids_dir if bids_dir and inside else output_dir).parent / "bids_ai_work"
+    key = f"{output_dir.name}-{hashlib.sha256(str(output_dir).encode()).hexdigest()[:8]}"
+    beside = (bids_dir if bids_dir and inside else output_dir).parent / "bids_ai_work" / key
     if os.environ.get("BIDS_AI_IMAGE") and cannot_write(beside):
-        key = hashlib.sha256(str(output_dir).encode()).hexdigest()[:8]
-        return Path(tempfile.gettempdir()) / f"bids_ai_work-{os.getuid()}-{key}"
+        return Path(tempfile.gettempdir()) / f"bids_ai_work-{os.getuid()}" / key
     return beside
 
 

@@ -250,9 +250,9 @@ def check_settings(config: Config, findings: Findings, *, elsewhere: bool = Fals
         findings.refusals.append("anat.skullstrip is 'head-template', and anat.template.head gives none.")
 
 
-def check_programs(index: Index, config: Config, findings: Findings) -> None:
-    """Check that the programs asked for are there, and the group's structural connectivity, where they are needed."""
-    if index.diffusions:
+def check_programs(index: Index, config: Config, findings: Findings, *, elsewhere: bool = False) -> None:
+    """Check the programs asked for, unless jobs run in an image, and the group's structural connectivity."""
+    if index.diffusions and not elsewhere:
         findings.refusals.extend(program_faults(config))
     group = config.structural_connectivity.group
     if group and not group.is_file():

@@ -86,7 +86,8 @@ def execute(args: argparse.Namespace) -> int:
     if args.analysis_level == "group":
         return group.execute(args)
     group.refuse_for_participants(args)
-    before = nipreps.preprocess(args) if getattr(args, "nipreps", None) else nipreps.Preprocessed()
+    wanted = getattr(args, "nipreps", None) and not (args.reports_only or args.boilerplate_only)
+    before = nipreps.preprocess(args) if wanted else nipreps.Preprocessed()
     if before.planned:
         print(f"The jobs of bids_ai are planned once these {before.planned} are done.")
         return 0
@@ -204,9 +205,10 @@ def _dry_run(run: PreparedRun, args: argparse.Namespace) -> int:
 
 
 def _clean(work_dir: Path) -> None:
-    """Empty a work folder; nothing but one of ours is ever emptied."""
+    """Empty a work folder; nothing but one of ours is ever emptied. The folder itself may be a mount, and stays."""
     if any(work_dir.glob("runs/*/index.json")):
-        shutil.rmtree(work_dir)
+        for path in work_dir.iterdir():
+            shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
 
 
 def _print_methods(run: PreparedRun) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import getpass
 import time
@@ -52,6 +53,10 @@ def locked(folder: Path, say: Callable[[str], None]) -> Iterator[None]:
         except BlockingIOError:
             say(f"another call is fetching into {folder}; waiting for it")
             fcntl.flock(stream, fcntl.LOCK_EX)
+        except OSError as error:  # as on some cluster file systems
+            if error.errno not in (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP):
+                raise
+            say(f"the file system of {folder} has no locks; see that no other call fetches into it")
         yield
 
 

@@ -57,10 +57,23 @@ def test_a_link_to_the_input_is_the_input(data, tmp_path):
 
 
 def test_the_work_folder_is_never_within_the_input(data, tmp_path):
-    assert default_work_dir(data, tmp_path / "out") == tmp_path / "bids_ai_work"
-    assert default_work_dir(data, data / "derivatives" / "bids_ai") == tmp_path / "bids_ai_work"
-    assert default_work_dir(data, data / "derivatives" / "ai" / "a") == tmp_path / "bids_ai_work"
-    assert default_work_dir(None, tmp_path / "x" / "out") == tmp_path / "x" / "bids_ai_work"
+    found = [
+        default_work_dir(data, tmp_path / "out"),
+        default_work_dir(data, data / "derivatives" / "bids_ai"),
+        default_work_dir(data, data / "derivatives" / "ai" / "a"),
+        default_work_dir(None, tmp_path / "x" / "out"),
+    ]
+    beside = tmp_path / "bids_ai_work"
+    assert [folder.parent for folder in found] == [beside, beside, beside, tmp_path / "x" / "bids_ai_work"]
+    assert [folder.name.rpartition("-")[0] for folder in found] == ["out", "bids_ai", "a", "out"]
+
+
+def test_outputs_of_one_name_have_work_folders_of_their_own(tmp_path):
+    """Subjects are the names of intermediate files: those of two datasets must not meet."""
+    folders = [
+        default_work_dir(root, root / "derivatives" / "bids_ai") for root in (tmp_path / "one", tmp_path / "two")
+    ]
+    assert folders[0] != folders[1]
 
 
 def test_a_work_folder_that_the_environment_names_goes_first_if_it_can_be_written(data, tmp_path, monkeypatch):
@@ -68,7 +81,7 @@ def test_a_work_folder_that_the_environment_names_goes_first_if_it_can_be_writte
     monkeypatch.setenv("BIDS_AI_WORK_DIR", str(named))
     assert default_work_dir(data, tmp_path / "out") == named
     named.write_text("a file in the way")
-    assert default_work_dir(data, tmp_path / "out") == tmp_path / "bids_ai_work"
+    assert default_work_dir(data, tmp_path / "out").parent == tmp_path / "bids_ai_work"
 
 
 def test_in_a_container_a_temporary_folder_stands_in_for_a_root_that_is_not_ours(data, tmp_path, monkeypatch):
@@ -80,11 +93,11 @@ def test_in_a_container_a_temporary_folder_stands_in_for_a_root_that_is_not_ours
     folders = [default_work_dir(data, root / name) for name in ("out", "out", "other")]
     root.chmod(0o755)
     assert folders[0] == folders[1] != folders[2]
-    assert folders[0].parent == Path(tempfile.gettempdir())
+    assert folders[0].parents[1] == Path(tempfile.gettempdir())
     monkeypatch.delenv("BIDS_AI_IMAGE")
     root.chmod(0o555)
     # Outside of one, the folder is named and refused: nobody looks for intermediate files in /tmp.
-    assert default_work_dir(data, root / "out") == root / "bids_ai_work"
+    assert default_work_dir(data, root / "out").parent == root / "bids_ai_work"
     root.chmod(0o755)
 
 

@@ -127,8 +127,10 @@ def _without_other_figures() -> Iterator[None]:
 
 
 @pytest.fixture(scope="module")
-def predicted(tmp_path_factory: pytest.TempPathFactory, shared_work: Path) -> Context:
-    context = prepare(tmp_path_factory.mktemp("predicted"), shared_work)
+def predicted(tmp_path_factory: pytest.TempPathFactory, atlas_cache: Path) -> Context:
+    folder = tmp_path_factory.mktemp("predicted")
+    shutil.copytree(atlas_cache, folder / "work" / "cache")
+    context = prepare(folder, folder / "work")
     ccep_predict.run(context, ITEM, ATLAS)
     return context
 

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from bids_ai.bids.dataset import Selection
+from bids_ai.cli.nipreps import _filters
 from tests.conftest import Answer, call_bids_ai
 
 FMRIPREP, QSIPREP = "docker://nipreps/fmriprep:25.2.5", "docker://pennlinc/qsiprep:1.0.0"
@@ -29,7 +31,7 @@ def data(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def planned(data: Path, tmp_path: Path):
+def planned(data: Path, tmp_path: Path, shared_work: Path):
     """Plan with a program in the place of Apptainer that says its version, which is all that a dry run asks of it."""
     programs = tmp_path / "bin"
     programs.mkdir()
@@ -38,7 +40,8 @@ def planned(data: Path, tmp_path: Path):
 
     def plan(*options: object, licence: bool = True, path: str = f"{programs}:{os.environ['PATH']}") -> Answer:
         given = ["--fs-license-file", tmp_path / "license.txt"] if licence else []
-        call = ["run", data, tmp_path / "out", "participant", *given, "--nprocs", 4, "--dry-run", *options]
+        call = ["run", data, tmp_path / "out", "participant", *given, "-w", shared_work, "--nprocs", 4, "--dry-run"]
+        call += ["--atlases", "EqualVolume:20", "--device", "cpu", *options]
         return call_bids_ai(*call, env={"PATH": path})
 
     return plan
@@ -59,13 +62,37 @@ def test_each_tool_gets_the_subjects_that_have_work_for_it(planned, data, tmp_pa
     ]
     for call in calls:
         assert call[1:4] == [str(data), str(tmp_path / call[0]), "participant"]
-        assert call[call.index("--fs-license-file") + 1] == str(tmp_path / "license.txt")
+        assert call[call.index("--fs-license-file") + 1].endswith("/license.txt")
         assert call[call.index("--nthreads") + 1] == "4"
         assert {"--notrack", "--skip-bids-validation"} <= set(call)
     assert all("MNI152NLin2009cAsym:res-2" in call for call in calls if call[0] == "fmriprep")
     assert all(call[call.index("--output-resolution") + 1] == "2" for call in calls if call[0] == "qsiprep")
     assert "planned once these 3 are done" in answer.out
     assert sorted(path.name for path in tmp_path.iterdir()) == ["bin", "da ta", "license.txt"]
+
+
+def test_what_is_asked_for_is_handed_on(planned):
+    answer = planned("--nipreps", f"fmriprep={FMRIPREP}", f"qsiprep={QSIPREP}", "--skip", "dwi", "--omp-nthreads", 2)
+    calls = [words[2:] for words in commands(answer)]
+    assert {call[0] for call in calls} == {"fmriprep"}
+    assert {call[call.index("--nthreads") + 1] for call in calls} == {"2"}
+    assert all("--bids-filter-file" in call for call in calls)
+
+
+def test_sessions_tasks_and_runs_become_filters():
+    chosen = Selection(sessions=["1"], tasks=["rest"], filters={"bold": {"acquisition": "mb"}, "t1w": {}})
+    assert _filters(chosen) == {
+        "t1w": {"session": ["1"]},
+        "bold": {"acquisition": "mb", "session": ["1"], "task": ["rest"]},
+        "dwi": {"session": ["1"]},
+    }
+    assert _filters(Selection()) == {}
+
+
+def test_what_the_run_would_refuse_later_is_refused_now(planned):
+    answer = planned("--nipreps", f"fmriprep={FMRIPREP}", "--atlases", "NoSuchAtlas:9")
+    assert answer.code == 2, answer.text
+    assert "NoSuchAtlas:9" in answer.err
 
 
 def test_a_subject_that_is_done_is_not_done_again(planned, tmp_path):

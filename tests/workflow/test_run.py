@@ -345,12 +345,12 @@ def test_outputs_in_derivatives_need_no_work_dir(run_cli, make_dataset):
     data = make_dataset(subject_files("01"), name="study/raw")
     answer = run_cli("index", data, data / "derivatives/bids_ai", *QUICK, "--anat-only")
     assert answer.code == 0, answer.text
-    assert (data.parent / "bids_ai_work/runs").is_dir()
+    assert list((data.parent / "bids_ai_work").glob("*/runs"))
 
 
-def test_index_names_what_is_left_out(run_cli, make_dataset, tmp_path, shared_work):
+def test_index_names_what_is_left_out(run_cli, make_dataset, tmp_path, new_work):
     data = make_dataset(subject_files("01") | subject_files("02", tr=0) | {"sub-03_old/x": None})
-    answer = run_cli("index", data, tmp_path / "out", "-w", shared_work, *QUICK)
+    answer = run_cli("index", data, tmp_path / "out", "-w", new_work(), *QUICK)
     assert answer.code == 0, answer.text
     assert "sub-02  LEFT OUT  sub-02_task-rest_bold.nii.gz: " in answer.text
     assert "sub-03_old" in answer.text
