@@ -32,6 +32,11 @@ def main() -> int:
     if engine is None or not shutil.which(engine):
         print(f"{engine or 'podman, buildah or docker'} is not on PATH; install it first.", file=sys.stderr)
         return 2
+    if args.sif and not shutil.which("apptainer"):
+        print("apptainer is not on PATH, and --sif wants it; install it, or leave --sif out.", file=sys.stderr)
+        return 2
+    # Docker looks for other names than its own on the net.
+    args.tag = args.tag or ("bids-ai" if engine == "docker" else "localhost/bids-ai:latest")
     try:
         base = _base_from_packages(engine) if args.base_from_packages else args.base
         with tempfile.TemporaryDirectory() as folder:
@@ -46,7 +51,9 @@ def main() -> int:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Build the container image of bids_ai.")
-    parser.add_argument("--tag", default="localhost/bids-ai:latest", help="name of the image (%(default)s)")
+    parser.add_argument(
+        "--tag", help="name of the image (bids-ai; in podman localhost/bids-ai:latest, which is the same)"
+    )
     parser.add_argument("--torch", default="cpu", metavar="BUILD", help="cpu, or a CUDA version such as cu128")
     parser.add_argument("--engine", choices=("podman", "buildah", "docker"), help="by default the first one there is")
     base = parser.add_mutually_exclusive_group()
@@ -102,7 +109,10 @@ def _base_from_packages(engine: str) -> str:
 def _convert(engine: str, tag: str, sif: Path, folder: Path) -> None:
     """Write the image as a SIF; through an archive, since Apptainer does not read the storage of podman."""
     archive = folder / "image.tar"
-    _run(engine, "save", *(["--format", "docker-archive"] if engine == "podman" else []), "-o", str(archive), tag)
+    if engine == "buildah":
+        _run("buildah", "push", tag, f"docker-archive:{archive}")
+    else:
+        _run(engine, "save", *(["--format", "docker-archive"] if engine == "podman" else []), "-o", str(archive), tag)
     unfinished = sif.with_name(f".{sif.name}.unfinished")
     # As small as with gzip, in a tenth of the time.
     squash = ["--mksquashfs-args", "-comp zstd -Xcompression-level 6"]

@@ -103,6 +103,7 @@ def _own_container() -> dict[str, str] | None:
     image, digest = os.environ.get("BIDS_AI_IMAGE"), os.environ.get("BIDS_AI_IMAGE_DIGEST")
     if not image:
         return None
+    image = image.replace(":unknown", f":{__version__}")  # built without the argument that says it
     kind = "apptainer" if os.environ.get("APPTAINER_CONTAINER") else "docker"
     return {"Type": kind, "Tag": image} | ({"Digest": digest} if digest else {})
 

@@ -15,11 +15,16 @@ from pathlib import Path
 from types import FrameType
 from typing import TextIO
 
+from bids_ai.cli.machine import usable_memory
+
 _STEPS = re.compile(r"^(\d+) of (\d+) steps")
 _RULE = re.compile(r"^(?:local)?rule (\w+):")
 _ITEM = re.compile(r"^\s+wildcards: (.*)")
 _GRACE_S = 5.0  # for Snakemake to end by itself after an interrupt
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
+
+#: Of the memory that this process may use, for all jobs together.
+_SHARE_OF_MEMORY = 0.9
 
 
 def workflow_dir() -> Path:
@@ -62,7 +67,8 @@ def command(
     snakefile : str
         Workflow, from the folder of all.
     memory_mb : int, optional
-        Memory for all jobs together, MB.
+        Memory for all jobs together, MB; without a profile nearly all that this machine has, since many cores with
+        little memory would start more jobs than it can hold.
     keep_going : bool
         Go on with other jobs when one fails.
     profile : str, optional
@@ -77,9 +83,12 @@ def command(
     parts += ["--rerun-incomplete", "--nocolor"]
     # Subjects are locked by us, so that two runs over different subjects can share a folder.
     parts += ["--nolock"]
-    parts += ["--cores", str(cores)] if not profile else ["--profile", profile_folder(profile)]
+    # "none": whatever SNAKEMAKE_PROFILE names is for other workflows.
+    parts += ["--profile", profile_folder(profile)] if profile else ["--cores", str(cores), "--profile", "none"]
     # That beside the Snakefile is for those who call snakemake themselves.
     parts += ["--workflow-profile", "none"]
+    if memory_mb is None and not profile:
+        memory_mb = int(_SHARE_OF_MEMORY * usable_memory() / 1e6)
     if memory_mb:
         parts += ["--resources", f"mem_mb={memory_mb}"]
     if keep_going:

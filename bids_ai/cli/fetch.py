@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import difflib
+import os
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -56,6 +57,10 @@ def execute(args: argparse.Namespace) -> int:
         return 0
     if args.check:
         return _check(folder)
+    if os.environ.get("BIDS_AI_IMAGE") and not (args.dir or os.environ.get(VARIABLE)):
+        raise UsageError(
+            f"What is fetched into {folder} is lost with this container; mount a folder and give it with --dir."
+        )
     chosen = _choose(args.names)
     check_space(args.space)
     pending = [item for item in chosen if not is_finished(item, folder, args.space)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import secrets
 import shlex
 import shutil
@@ -22,6 +23,7 @@ from bids_ai.cli.inputs import needed, show_inputs
 from bids_ai.cli.versions import installed_versions
 from bids_ai.cli.work_owner import claim
 from bids_ai.config import Config
+from bids_ai.errors import UsageError
 from bids_ai.stages.plan import stages_of
 
 
@@ -137,8 +139,18 @@ def prepare(args: argparse.Namespace) -> PreparedRun:
     Raises
     ------
     UsageError
-        With all findings, if anything speaks against the run.
+        With all findings, if anything speaks against the run; or if a file cannot be read.
     """
+    try:
+        return _prepare(args)
+    except PermissionError as error:
+        raise UsageError(
+            f"{error.filename or error} may not be read or searched by user {os.getuid()}. Let that user read it; "
+            "in a container run with -u $(id -u):$(id -g) (podman: --userns=keep-id), under SELinux mount with :z."
+        ) from error
+
+
+def _prepare(args: argparse.Namespace) -> PreparedRun:
     from bids_ai.cli import atlas_checks, contact_checks, preflight
 
     ahead = look_ahead(args)

@@ -64,7 +64,9 @@ def add_running(parser: argparse.ArgumentParser) -> None:
         help="cores in all (all that this machine, container or batch job lets it use)",
     )
     running.add_argument("--omp-nthreads", type=int, metavar="N", help="threads of one job at most")
-    running.add_argument("--mem-mb", "--mem", type=int, metavar="MB", help="memory for all jobs together")
+    running.add_argument(
+        "--mem-mb", "--mem", type=int, metavar="MB", help="memory for all jobs together (most of what there is)"
+    )
     running.add_argument("--low-mem", action="store_true", help="one job at a time")
     containers.add_arguments(running)
     running.add_argument("--profile", metavar="PROFILE", help="Snakemake profile: slurm, gpu, or a folder")

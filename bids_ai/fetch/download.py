@@ -7,12 +7,12 @@ import http.client
 import shutil
 from pathlib import Path
 from typing import IO
-from urllib.error import HTTPError, URLError
+from urllib.error import HTTPError
 from urllib.parse import urlsplit
 from urllib.request import Request, urlopen
 
 from bids_ai import __version__
-from bids_ai.errors import FetchError
+from bids_ai.errors import FetchError, disk_full
 from bids_ai.parcellation.published import SourceFile
 
 TIMEOUT_S = 30.0
@@ -60,7 +60,12 @@ class Downloads:
             if error.code == 416:  # what is there reaches beyond the end: not a part of this file
                 part.unlink(missing_ok=True)
             raise FetchError(f"{file.url} answered {error.code} ({error.reason}).") from error
-        except (URLError, OSError, http.client.HTTPException) as error:
+        except (OSError, http.client.HTTPException) as error:  # URLError is of the first kind
+            fault = disk_full(error, part.parent)
+            if fault is None and isinstance(error, PermissionError):
+                fault = f"{error.strerror}; give another folder with --dir"
+            if fault:
+                raise FetchError(f"{part.parent} was not written to: {fault}.") from error
             reason = str(getattr(error, "reason", "") or error or type(error).__name__)
             if not part.exists() or part.stat().st_size == 0:
                 self.unreachable[host] = reason

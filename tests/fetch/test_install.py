@@ -181,6 +181,7 @@ def test_what_a_killed_call_left_is_swept_away(registry: Registry, folder: Path)
         (archive({"IN/other.nii": b""}), "holds no IN/packed.nii"),
         (b"<html>moved</html>", "no archive that can be read"),
     ],
+    ids=["without the file", "a page"],  # bytes of an archive bear the time it was made, and so would a name
 )
 def test_an_archive_that_is_none(registry: Registry, site: Site, folder: Path, content: bytes, words: str) -> None:
     site.files["packed.tar.gz"] = content
