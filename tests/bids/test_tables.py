@@ -156,7 +156,8 @@ def test_a_matrix_with_text_in_place_of_numbers_is_told(tmp_path, cell):
 
 
 @pytest.mark.parametrize(
-    "content", [b"", b"\t\t", gzip.compress(b"1\t2\n", mtime=0)[:-9], gzip.compress(b"1\t2\n")[:12] + b"x" * 20]
+    "content",
+    [b"", b"\t\t", gzip.compress(b"1\t2\n", mtime=0)[:-9], gzip.compress(b"1\t2\n", mtime=0)[:12] + b"x" * 20],
 )
 def test_a_packed_table_that_is_damaged_is_told(tmp_path, content):
     (tmp_path / "x.tsv.gz").write_bytes(content)
