@@ -18,6 +18,8 @@ from nibabel.wrapstruct import WrapStructError
 
 from bids_ai.bids.files import refuse_pipe
 
+#: Images that are packed with gzip; .mgz is FreeSurfer's.
+PACKED = (".gz", ".mgz")
 #: What nibabel and the readers below it raise over a file that is no image.
 HEADER_ERRORS = (
     *(ImageFileError, HeaderDataError, WrapStructError, OSError, EOFError, ValueError, OverflowError, MemoryError),
@@ -88,7 +90,7 @@ def size_fault(path: Path, expected: int) -> str | None:
 
     What cannot be there is told without unpacking.
     """
-    if path.name.endswith(".gz"):
+    if path.name.endswith(PACKED):
         size = path.stat().st_size
         if expected > size * _DENSEST + 2**16:
             return f"it is cut short: {size} bytes cannot hold the {expected} that its header says; copy the file again"
@@ -105,7 +107,7 @@ def size_fault(path: Path, expected: int) -> str | None:
 
 def _refuse_offset(path: Path) -> None:
     """Refuse a place of the voxels that would make nibabel read gigabytes of extensions (nifti1.h, nifti2.h)."""
-    opener: Any = gzip.open if path.name.endswith(".gz") else open
+    opener: Any = gzip.open if path.name.endswith(PACKED) else open
     if not path.name.endswith((".nii", ".nii.gz")):
         return
     with opener(path, "rb") as stream:
@@ -127,7 +129,7 @@ def _size_up_to(path: Path, expected: int) -> int:
     The trailer of a gzip file tells the size modulo 2**32 without unpacking. Where it tells another one the file
     was cut off, or has several members (parallel compressors), or holds more than is needed: then it is unpacked.
     """
-    if not path.name.endswith(".gz"):
+    if not path.name.endswith(PACKED):
         return path.stat().st_size
     with path.open("rb") as stream:
         stream.seek(-4, os.SEEK_END)

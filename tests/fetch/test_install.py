@@ -52,6 +52,8 @@ def start(*arguments: object) -> subprocess.Popen[str]:
         text=True,
         stdin=subprocess.DEVNULL,
         env=dict(os.environ) | {"OMP_NUM_THREADS": "1"},
+        # A parent in the background may have passed on that interrupts are ignored.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
 
 

@@ -35,7 +35,7 @@ N_FITS, N_EEG = 8, 2
 def manifest(output_dir: Path) -> list[str]:
     """Files of an output folder; the name of a run stands as RUN."""
     paths = (path.relative_to(output_dir).as_posix() for path in output_dir.rglob("*") if not path.is_dir())
-    return sorted({re.sub(r"^logs/\d{8}T\d{6}-\d+/", "logs/RUN/", path) for path in paths})
+    return sorted({re.sub(r"^logs/\d{8}T\d{6}-[0-9a-f]+/", "logs/RUN/", path) for path in paths})
 
 
 @pytest.fixture(scope="module")
