@@ -3,6 +3,7 @@
     python -m benchmarks.ccep_scoring speed [--patients 1 --sites 50]  # 1000 bootstraps, 1000 permutations
     python -m benchmarks.ccep_scoring ceiling [--repeats 20]            # the truth itself as a prediction
     python -m benchmarks.ccep_scoring claims [--repeats 200]            # gains where distance alone decides
+    python -m benchmarks.ccep_scoring shuffles [--repeats 100]          # EC of exchanged regions adds nothing
     python -m benchmarks.ccep_scoring permutation [--repeats 600]       # p of a prediction by distance
     python -m benchmarks.ccep_scoring virtual [--patients 3]            # patients with signals: detect, predict, score
 
@@ -16,6 +17,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -104,6 +106,30 @@ def claims(repeats: int) -> None:
     for model in models:
         print(f"| {model} | {np.mean(gains[model]):+.3f} | {claimed[model] / repeats:.3f} |")
     print(f"| distance+sc+fc+ec over distance+sc+fc | | {covered / repeats:.3f} |")
+
+
+def shuffles(repeats: int, sites: int) -> None:
+    """EC whose stimulated regions are exchanged: what it adds to distance, SC and FC must be nothing."""
+    models = ["distance", "distance+sc+fc", "distance+sc+fc+ec"]
+    kept, above, gains, true_gains = 0, 0, [], []
+    for k in range(repeats):
+        recorded = [network_world(FIRST_SEED + k, n_leads=8, n_sites=sites).recorded]
+        order = np.random.default_rng(FIRST_SEED + k).permutation(len(recorded[0].layout.matrices["ec"]))
+        exchanged = [
+            replace(
+                one, layout=replace(one.layout, matrices=one.layout.matrices | {"ec": one.layout.matrices["ec"][order]})
+            )
+            for one in recorded
+        ]
+        for patients, found in ((recorded, true_gains), (exchanged, gains)):
+            table = score_table(patients, predict_all(patients, models, [SPLIT]), n_permutations=0)
+            row = table[(table.metric == "spearman") & (table.model == models[-1])].iloc[0]
+            found.append(row.gain_over_combination)
+        kept += row.gain_over_combination_lower <= 0 <= row.gain_over_combination_upper
+        above += row.gain_over_combination_lower > 0
+    print("| shuffles | 0 within the interval | lower end above 0 | mean gain, shuffled | mean gain, right |")
+    print("|---|---|---|---|---|")
+    print(f"| {repeats} | {kept} | {above} | {np.mean(gains):+.3f} | {np.mean(true_gains):+.3f} |")
 
 
 def permutation(repeats: int) -> None:
@@ -259,7 +285,7 @@ def free_of_stimulation(root: Path, raw: Any, samples: np.ndarray, bad: np.ndarr
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=["speed", "ceiling", "claims", "permutation", "virtual"])
+    parser.add_argument("what", choices=["speed", "ceiling", "claims", "shuffles", "permutation", "virtual"])
     parser.add_argument("--patients", type=int)
     parser.add_argument("--sites", type=int, default=50)
     parser.add_argument("--repeats", type=int)
@@ -271,6 +297,8 @@ def main() -> None:
         ceiling(given.repeats or 20)
     elif given.what == "virtual":
         virtual(given.patients or 3, given.seed)
+    elif given.what == "shuffles":
+        shuffles(given.repeats or 100, given.sites)
     elif given.what == "claims":
         claims(given.repeats or 200)
     else:
