@@ -25,7 +25,7 @@ from bids_ai.bids.files import write_json, write_text
 from bids_ai.cli import containers, engine, options
 from bids_ai.cli.ahead import look_ahead
 from bids_ai.cli.locks import lock_subjects
-from bids_ai.cli.nipreps_checks import TOOLS, check, checked_images, checked_licence
+from bids_ai.cli.nipreps_checks import TOOLS, check, checked_images, checked_licence, is_wanted
 from bids_ai.config import NiprepsConfig
 from bids_ai.errors import BidsAiError, UsageError
 
@@ -70,7 +70,7 @@ def preprocess(args: argparse.Namespace) -> Preprocessed:
     bids_dir = check(ahead, folders)
     selection = options.selection(args)
     labels = dataset.participants(bids_dir, selection)
-    subjects = {tool: _with_work(tool, bids_dir, labels) for tool in images if TOOLS[tool][1] in ahead.stages}
+    subjects = {tool: _with_work(tool, bids_dir, labels) for tool in images if is_wanted(tool, ahead, args.skip)}
     settings = {
         "data": str(bids_dir),
         "subjects": subjects,
@@ -101,7 +101,7 @@ def preprocess(args: argparse.Namespace) -> Preprocessed:
 
 def _with_work(tool: str, bids_dir: Path, labels: Sequence[str]) -> list[str]:
     """Subjects that have what a tool works on."""
-    return [label for label in labels if any(TOOLS[tool][0] in path.name for path in _files(bids_dir, label))]
+    return [label for label in labels if any(TOOLS[tool] in path.name for path in _files(bids_dir, label))]
 
 
 def _story(work_dir: Path, label: str) -> str:

@@ -10,8 +10,20 @@ from bids_ai.cli.ahead import Ahead
 from bids_ai.cli.places import absolute, cannot_write
 from bids_ai.errors import BidsAiError, UsageError
 
-#: Tool -> what the name of a file holds that it works on, and the stage that wants it.
-TOOLS = {"fmriprep": ("_bold.nii", "func"), "qsiprep": ("_dwi.nii", "dwi")}
+#: Tool -> what the name of a file holds that it works on.
+TOOLS = {"fmriprep": "_bold.nii", "qsiprep": "_dwi.nii"}
+#: Tool -> the stage that it stands in for, and those that build on it.
+_STAGES = {
+    "fmriprep": ("func", {"timeseries", "fc", "surrogate", "ec", "prediction"}),
+    "qsiprep": ("dwi", {"sc", "surrogate", "ec", "prediction"}),
+}
+
+
+def is_wanted(tool: str, ahead: Ahead, skipped: Sequence[str]) -> bool:
+    """Whether the run has a use for what a tool makes."""
+    own, after = _STAGES[tool]
+    left_out = " ".join(skipped).replace(",", " ").split()
+    return own not in left_out and bool({own, *after} & set(ahead.stages))
 
 
 def check(ahead: Ahead, folders: dict[str, Path]) -> Path:

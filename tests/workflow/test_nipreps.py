@@ -79,6 +79,12 @@ def test_what_is_asked_for_is_handed_on(planned):
     assert all("--bids-filter-file" in call for call in calls)
 
 
+@pytest.mark.parametrize(("stages", "tools"), [("fc", ["fmriprep"]), ("sc", ["qsiprep"]), ("anat", [])])
+def test_a_tool_runs_where_a_stage_builds_on_it(planned, stages, tools):
+    answer = planned("--nipreps", f"fmriprep={FMRIPREP}", f"qsiprep={QSIPREP}", "--stages", stages)
+    assert sorted({words[2] for words in commands(answer)}) == tools, answer.text
+
+
 def test_sessions_tasks_and_runs_become_filters():
     chosen = Selection(sessions=["1"], tasks=["rest"], filters={"bold": {"acquisition": "mb"}, "t1w": {}})
     assert _filters(chosen) == {
