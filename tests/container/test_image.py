@@ -80,8 +80,8 @@ def test_the_whole_job_as_somebody(cohort, owned, tmp_path):
         if "/dwi/" in str(name):
             continue  # MRtrix3 is in the image, and perhaps not here
         inside, outside = read_relmat(out / name)[0], read_relmat(tmp_path / "outside" / name)[0]
-        # DWI differs by rounding (1e-6 of FA), by which a few of 15 000 streamlines go another way; a model that is given
-        # their counts differs by as much. Nothing else does.
+        # DWI differs by rounding (1e-6 of FA), by which a few of 15 000 streamlines go another way; a model that is
+        # given their counts differs by as much. Nothing else does.
         atol = 0.01 * np.nanmax(np.abs(outside)) if "_model-" in name.name else 1e-6
         np.testing.assert_allclose(inside, outside, rtol=1e-4, atol=atol, err_msg=str(name))
     # The same command again has nothing to do.
