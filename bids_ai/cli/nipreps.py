@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import re
+import secrets
 import shlex
 import subprocess
 import sys
@@ -120,7 +121,11 @@ def _filters(selection: Selection) -> dict[str, dict[str, Any]]:
     found: dict[str, dict[str, Any]] = {
         kind: dict(selection.filters.get(kind) or {}) for kind in ("t1w", "bold", "dwi")
     }
-    asked = {"session": selection.sessions, "task": selection.tasks, "run": selection.runs}
+    asked = {
+        "session": selection.sessions,
+        "task": selection.tasks,
+        "run": [int(run) if run.isdigit() else run for run in selection.runs],
+    }
     for kind, names in (("t1w", ["session"]), ("dwi", ["session"]), ("bold", ["session", "task", "run"])):
         found[kind] |= {name: list(asked[name]) for name in names if asked[name]}
     return {kind: entry for kind, entry in found.items() if entry}
@@ -168,7 +173,7 @@ def _command(
 
 
 def _run(settings: dict[str, Any], work_dir: Path, readable: Sequence[Path], args: argparse.Namespace) -> int:
-    folder = work_dir / "nipreps" / "runs" / time.strftime("%Y%m%dT%H%M%S")
+    folder = work_dir / "nipreps" / "runs" / f"{time.strftime('%Y%m%dT%H%M%S')}-{secrets.token_hex(3)}"
     _write_settings(folder, settings)
     writable = [work_dir, *(Path(path) for path in settings["output"].values())]
     for path in writable:

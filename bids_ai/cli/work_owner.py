@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import secrets
+from contextlib import suppress
 from pathlib import Path
 
-from bids_ai.bids.files import read_json, write_json, write_text
+from bids_ai.bids.files import read_json, unfinished, write_json
 
 _ID = ".bids_ai/id"
 _OWNER = ".owner.json"
@@ -36,11 +37,23 @@ def owner_fault(work_dir: Path, output_dir: Path, bids_dir: Path | None) -> str 
 
 def claim(work_dir: Path, output_dir: Path, bids_dir: Path | None) -> None:
     """Write into both folders that they belong together."""
-    identity = _identity(output_dir)
-    if identity is None:
-        identity = secrets.token_hex(8)
-        write_text(output_dir / _ID, f"{identity}\n")
+    identity = _identity(output_dir) or _new_identity(output_dir)
     write_json(work_dir / _OWNER, _owner(identity, output_dir, bids_dir))
+
+
+def _new_identity(output_dir: Path) -> str:
+    """Give an output folder its mark; of many runs that start at once, as those of a job array, one does."""
+    path = output_dir / _ID
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = unfinished(path)
+    try:
+        temporary.write_text(f"{secrets.token_hex(8)}\n", encoding="utf-8")
+        # A link is whole from the first moment, and is refused where there is one.
+        with suppress(FileExistsError):
+            path.hardlink_to(temporary)
+    finally:
+        temporary.unlink(missing_ok=True)
+    return path.read_text(encoding="utf-8").strip()
 
 
 def _identity(output_dir: Path) -> str | None:

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -26,6 +27,15 @@ def test_an_output_keeps_its_work_folder(data, tmp_path):
     assert owner_fault(work, out, data) is None
     moved = out.rename(tmp_path / "moved")
     assert owner_fault(work, moved, data) is None
+
+
+def test_runs_that_start_at_once_agree_on_the_mark(data, tmp_path):
+    """As the jobs of an array do, over different subjects of one output folder."""
+    out, work = tmp_path / "out", tmp_path / "work"
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda _: claim(work, out, data), range(32)))
+    assert owner_fault(work, out, data) is None
+    assert [path.name for path in (out / ".bids_ai").iterdir()] == ["id"]
 
 
 def test_another_output_is_refused_it(data, tmp_path):

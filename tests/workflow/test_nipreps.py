@@ -86,10 +86,10 @@ def test_a_tool_runs_where_a_stage_builds_on_it(planned, stages, tools):
 
 
 def test_sessions_tasks_and_runs_become_filters():
-    chosen = Selection(sessions=["1"], tasks=["rest"], filters={"bold": {"acquisition": "mb"}, "t1w": {}})
+    chosen = Selection(sessions=["1"], tasks=["rest"], runs=["2"], filters={"bold": {"acquisition": "mb"}, "t1w": {}})
     assert _filters(chosen) == {
         "t1w": {"session": ["1"]},
-        "bold": {"acquisition": "mb", "session": ["1"], "task": ["rest"]},
+        "bold": {"acquisition": "mb", "session": ["1"], "task": ["rest"], "run": [2]},
         "dwi": {"session": ["1"]},
     }
     assert _filters(Selection()) == {}
