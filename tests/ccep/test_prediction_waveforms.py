@@ -10,13 +10,14 @@ import pytest
 import torch
 from numpy.testing import assert_allclose
 
-from bids_ai.ccep.prediction import jansen_rit
+from bids_ai.ccep.prediction import jansen_rit, jansen_rit_network
 from bids_ai.ccep.prediction.cross import cross_predict
 from bids_ai.ccep.prediction.effective_ieeg import EffectiveIeeg
 from bids_ai.ccep.prediction.evoked import GRID_S, first_wave_latency
 from bids_ai.ccep.prediction.evoked_kernel import EvokedKernel
 from bids_ai.ccep.prediction.impulse_refined import ImpulseRefined
 from bids_ai.ccep.prediction.jansen_rit import JansenRit
+from bids_ai.ccep.prediction.jansen_rit_network import Network, Setting, column_response, synthesis
 from bids_ai.ccep.scoring.recorded import Layout, Recorded
 from bids_ai.ccep.scoring.table import score_table
 from bids_ai.dynamics.integrate import integrate
@@ -124,7 +125,7 @@ def test_kernel_knows_no_sign_of_a_patient_without_responses(travelling: Recorde
 
 def test_linear_column_is_the_published_one() -> None:
     """Closed form against the integrated equations after a pulse that is small."""
-    model = Column(C=jansen_rit.CONTACTS, p=jansen_rit.INPUT_PER_S, p_sd=0.0)
+    model = Column(C=jansen_rit_network.CONTACTS, p=jansen_rit_network.INPUT_PER_S, p_sd=0.0)
     step = 5e-4
     begin = integrate(
         model, torch.zeros(1, 1, dtype=torch.float64), n_steps=8000, generators=[torch.Generator().manual_seed(1)],
@@ -140,14 +141,18 @@ def test_linear_column_is_the_published_one() -> None:
         for one in (drive, 0.0 * drive)
     )  # fmt: skip
     change = (pulsed - rest).numpy() / 0.1
-    column, _ = jansen_rit._column(2j * np.pi * jansen_rit.FREQUENCIES_HZ)
-    found = (jansen_rit._synthesis() @ column).real
+    column, _ = column_response(2j * np.pi * jansen_rit_network.FREQUENCIES_HZ)
+    found = (synthesis() @ column).real
     expected = np.interp(GRID_S, step * np.arange(1, 601), change, left=0.0)
     # Frequencies end at 80 Hz.
     assert_allclose(found[3:70], expected[3:70], atol=0.03 * np.abs(expected).max())
 
 
-def network(lengths_mm: float) -> Recorded:
+#: A point of the grid, and one between its points.
+ON_GRID, SETTING = Setting(20.0, 4.0, 1.0), Setting(30.0, 5.5, 1.2)
+
+
+def network(lengths_mm: float, setting: Setting = ON_GRID) -> Recorded:
     """Sites in the first region; channels in the first three; one bundle, from the first to the second region."""
     rng = np.random.default_rng(3)
     layout = layout_of(rng, n_regions=3)
@@ -162,7 +167,7 @@ def network(lengths_mm: float) -> Recorded:
         channel_shares=channels,
         matrices={"sc": sc, "sc_length": length},
     )
-    local, distant = jansen_rit._parts(layout)[jansen_rit._settings().index((20.0, 4.0, 1.0))]
+    local, distant = Network(layout).parts(setting)
     assert np.abs(distant[:, 2::3]).max() < 1e-9
     assert np.abs(distant[:, 1::3]).max() > 1e-3
     waves = np.array([[np.interp(TIMES, GRID_S, wave) for wave in site] for site in local + 2.0 * distant])
@@ -177,3 +182,25 @@ def test_columns_on_the_connectome_have_delays_and_directions() -> None:
         latency.append(JansenRit().fit([recorded]).predict_latency(recorded.layout)[0, 1])
     # 60 mm at 4 m/s, on a grid of 4 ms.
     assert latency[1] - latency[0] == pytest.approx(0.015, abs=0.004)
+
+
+def test_slopes_of_the_network_are_those_of_differences() -> None:
+    own = Network(network(50.0).layout)
+    parts, slopes = own.parts_and_slopes(SETTING)
+    assert_allclose(parts, own.parts(SETTING))
+    for number, slope in enumerate(slopes):
+        ends = []
+        for change in (1e-4, -1e-4):
+            moved = np.log(SETTING)
+            moved[number] += change
+            ends.append(own.parts(Setting(*np.exp(moved))))
+        assert_allclose(slope, (ends[0] - ends[1]) / 2e-4, atol=1e-5 * np.abs(slope).max())
+
+
+def test_the_gradient_finds_what_lies_between_the_points_of_the_grid() -> None:
+    recorded = network(60.0, SETTING)
+    made = JansenRit().fit([recorded])
+    assert made.start_ in jansen_rit.GRID
+    assert made.setting_.speed_m_per_s == pytest.approx(SETTING.speed_m_per_s, rel=0.05)
+    assert made.setting_.kinetics == pytest.approx(SETTING.kinetics, rel=0.05)
+    assert scores(recorded, JansenRit()).of_ceiling["waveform_explained_variance"] > 0.95
