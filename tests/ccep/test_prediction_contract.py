@@ -183,6 +183,33 @@ def test_distance_bears_no_penalty_and_useless_columns_are_shut_off() -> None:
     assert b[0] > 4 * np.abs(b[1:]).max()
 
 
+def test_effective_connectivity_earns_its_place_or_has_no_weight() -> None:
+    names = ["distance+sc+fc", "distance+sc+fc+ec"]
+    recorded = network_world(4, n_leads=8, n_sites=24).recorded
+    made = get_predictor(names[1]).fit([recorded])
+    assert isinstance(made, RidgePredictor)
+    assert made.ridge_.earned_
+    ec, rng = recorded.layout.matrices["ec"], np.random.default_rng(4)
+    base = get_predictor(names[0]).fit([recorded]).predict(recorded.layout)
+    earned = 0
+    for _ in range(20):
+        matrices = recorded.layout.matrices | {"ec": ec[rng.permutation(len(ec))]}
+        wrong = replace(recorded, layout=replace(recorded.layout, matrices=matrices))
+        whole = get_predictor(names[1]).fit([wrong])
+        assert isinstance(whole, RidgePredictor)
+        earned += whole.ridge_.earned_
+        if not whole.ridge_.earned_:
+            # Without weight it is the smaller model, to the bit, and still says nothing where EC has no value.
+            scores = whole.predict(wrong.layout)
+            both = np.isfinite(scores)
+            assert (
+                both == (np.isfinite(get_predictor("ec").fit([wrong]).predict(wrong.layout)) & np.isfinite(base))
+            ).all()
+            assert (scores[both] == base[both]).all()
+    # One standard error on one side lets one in six pass.
+    assert earned <= 7
+
+
 def test_one_patient_has_no_other_to_learn_from(recorded: Recorded) -> None:
     found = predict_all(recorded, ["distance"], ["leave-patient-out"])["distance"]["leave-patient-out"]
     assert not np.isfinite(found.score[0]).any()

@@ -16,4 +16,5 @@ def combination_effective() -> RidgePredictor:
         "distance, structural, functional and effective connectivity",
         "docs/ccep_scoring.md",
         [Distance, structural, functional, effective],
+        earned=True,
     )

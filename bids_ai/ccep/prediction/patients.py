@@ -98,7 +98,8 @@ def _given(name: str) -> Callable[[], Predictor]:
 def _combined(name: str, parts: tuple[str, ...]) -> Callable[[], Predictor]:
     def make() -> Predictor:
         like = get_predictor(name)
+        assert isinstance(like, RidgePredictor)
         makers: list[Callable[[], Predictor]] = [Distance, *(_given(part) for part in parts)]
-        return RidgePredictor(name, like.label, like.source, makers)
+        return RidgePredictor(name, like.label, like.source, makers, earned=like.earned)
 
     return make
