@@ -35,6 +35,7 @@ def run(context: Context, ieeg: str, atlas: str) -> None:
     from bids_ai.ccep.prediction.cross import predict_all
     from bids_ai.ccep.prediction.registry import PREDICTORS
     from bids_ai.ccep.scoring.splits import PLAIN
+    from bids_ai.ccep.scoring.verdict import surrogate_verdict
 
     entry = context.index.recording(ieeg)
     nodes = read_nodes(context, atlas)
@@ -70,7 +71,9 @@ def run(context: Context, ieeg: str, atlas: str) -> None:
     effective = connectivity.matrices.get("ec")
     units = connectivity.units
     figures.draw(context, entry, atlas, nodes, responses, places, recorded, done.primary, shown, effective, units)
-    tables.write_scores(context, done, scores, _verdict(context, scores, connectivity), connectivity.unreliable)
+    asked = scores[scores["radius"] == context.config.ccep.exclusion_mm]
+    found = _verdict(asked, connectivity)
+    tables.write_scores(context, done, scores, found, surrogate_verdict(asked), connectivity.unreliable)
 
 
 def _defined(predictions: dict[str, dict[str, Predicted]]) -> dict[str, dict[str, Predicted]]:
@@ -104,13 +107,13 @@ def _scores(context: Context, recorded: Recorded, predictions: dict[str, dict[st
     return pd.concat(parts, ignore_index=True)
 
 
-def _verdict(context: Context, scores: pd.DataFrame, connectivity: Connectivity) -> Verdict:
+def _verdict(scores: pd.DataFrame, connectivity: Connectivity) -> Verdict:
     from bids_ai.ccep.scoring.verdict import verdict
 
     lacking = [words for key, words in _WANTED.items() if key not in connectivity.matrices]
     caution = "The effective connectivity is of a fit that its own checks call unreliable."
     return verdict(
-        scores[scores["radius"] == context.config.ccep.exclusion_mm],
+        scores,
         missing=f"there is no {' and no '.join(lacking)}" if lacking else "",
         caution=caution if connectivity.unreliable else "",
     )

@@ -121,6 +121,7 @@ def _draw_regions(
     from bids_ai.ccep.matrices import pair_matrices
     from bids_ai.report.figures.brain_maps import plot_region_maps
     from bids_ai.report.figures.prediction_regions import Panel, plot_prediction_matrices
+    from bids_ai.stages.ec_words import SHORT_UNITS
 
     expected = region_probability(recorded, places, predicted)
     if expected is None or recorded.responder is None:
@@ -136,7 +137,7 @@ def _draw_regions(
         panels.append(
             Panel(
                 "Effective connectivity at rest",
-                f"Without sign, {units}" if units else "Without sign",
+                f"Size ({SHORT_UNITS.get(units, units)})" if units else "Size",
                 np.abs(effective),
                 None,
             )

@@ -56,6 +56,7 @@ _SCORE_COLUMNS = {
     "of_ceiling": "value over ceiling",
     "gain_over_distance": "Difference to the prediction by distance, positive if better, with its interval",
     "gain_over_combination": "Difference to distance, SC and FC together, with its interval",
+    "gain_over_rest_amplitude": "Difference to how loud each channel is at rest, with its interval",
     "p": "Permutation within site and bins of distance",
     "q": "p adjusted for the false discovery rate over models",
     "reason": "Why a number is missing",
@@ -174,9 +175,14 @@ def _regions(shares: np.ndarray, names: list[str]) -> np.ndarray:
 
 
 def write_scores(
-    context: Context, done: Predictions, scores: pd.DataFrame, found: Verdict, unreliable: list[str]
+    context: Context,
+    done: Predictions,
+    scores: pd.DataFrame,
+    found: Verdict,
+    surrogate: Verdict | None,
+    unreliable: list[str],
 ) -> None:
-    """Write the scores of every model, split and measure, with what they say in a sentence.
+    """Write the scores of every model, split and measure, with what they say in a sentence or two.
 
     Parameters
     ----------
@@ -185,6 +191,9 @@ def write_scores(
     scores : DataFrame
         One row per model, split, measure and radius.
     found : Verdict
+        Of effective connectivity.
+    surrogate : Verdict, optional
+        Of the model of resting iEEG.
     unreliable : list of str
         Fits of effective connectivity that their own checks call unreliable.
     """
@@ -211,6 +220,8 @@ def write_scores(
             "Models": described,
             "Verdict": found.text,
             "Adds": found.adds,
+            "SurrogateVerdict": surrogate.text if surrogate else None,
+            "SurrogateAdds": surrogate.adds if surrogate else None,
             "UnreliableFits": unreliable,
         },
     )

@@ -20,13 +20,14 @@ _SECTION = "prediction"
 
 
 def statements(context: Context, entry: Recording) -> list[Statement]:
-    """Say in one sentence for each atlas whether effective connectivity adds anything."""
+    """Say for each atlas whether effective connectivity, and the model of resting iEEG, add anything."""
     found = []
     for atlas in context.index.volume_atlases():
         meta = read_sidecar(context.names.path("ccep_scores", ieeg=entry.item, atlas=atlas.label))
         if meta:
             where = f"{Path(entry.item).name}, {atlas.label}"
-            found.append(Statement(str(meta["Verdict"]), _SECTION, where))
+            told = [meta["Verdict"], meta.get("SurrogateVerdict")]
+            found += [Statement(str(text), _SECTION, where) for text in told if text]
     return found
 
 

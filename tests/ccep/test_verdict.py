@@ -10,7 +10,7 @@ from bids_ai.ccep.prediction.cross import predict_all
 from bids_ai.ccep.prediction.kinds import COMBINED, KINDS, kind_of
 from bids_ai.ccep.prediction.registry import PREDICTORS, get_predictor
 from bids_ai.ccep.scoring.table import score_table
-from bids_ai.ccep.scoring.verdict import verdict
+from bids_ai.ccep.scoring.verdict import surrogate_verdict, verdict
 from tests.ccep.worlds import distance_world
 
 
@@ -71,3 +71,34 @@ def test_a_caution_and_what_is_missing_are_said():
     assert verdict(table(0.05, 0.01, 0.09), caution=unreliable).text.endswith(unreliable)
     nothing = table(np.nan, np.nan, np.nan, reason="01: sc needs the matrix 'sc', which is not given.")
     assert "told here: there is no DWI." in verdict(nothing, missing="there is no DWI").text
+
+
+def rest_model(**gains: tuple[float, float, float]) -> pd.DataFrame:
+    row = {"model": "impulse-refined", "split": "leave-site-out", "metric": "spearman", "value": 0.7}
+    for name in ("distance", "combination", "rest_amplitude"):
+        ends = zip(("", "_lower", "_upper"), gains.get(name, [np.nan] * 3), strict=True)
+        row |= {f"gain_over_{name}{end}": value for end, value in ends}
+    return pd.DataFrame([row])
+
+
+@pytest.mark.parametrize(
+    ("gains", "adds", "words"),
+    [
+        ({"combination": (0.3, 0.1, 0.5), "rest_amplitude": (0.1, 0.02, 0.2)}, True, "not by loudness alone"),
+        ({"combination": (0.3, 0.1, 0.5), "rest_amplitude": (0.1, -0.02, 0.2)}, False, "no more than loudness"),
+        ({"combination": (0.3, -0.1, 0.5), "rest_amplitude": (0.1, 0.02, 0.2)}, False, "cannot be told from chance"),
+        ({"combination": (0.3, 0.1, 0.5)}, None, "not compared"),
+        ({"distance": (0.3, 0.1, 0.5), "rest_amplitude": (0.1, 0.02, 0.2)}, True, "against distance,"),
+        ({}, None, "no baseline"),
+    ],
+)
+def test_a_model_in_microvolts_has_to_beat_loudness_as_well(gains, adds, words):
+    found = surrogate_verdict(rest_model(**gains))
+    assert found is not None
+    assert found.adds is adds
+    assert words in found.text
+
+
+def test_without_a_score_nothing_is_said_of_the_model_of_rest():
+    assert surrogate_verdict(rest_model().assign(value=np.nan)) is None
+    assert surrogate_verdict(table(0.1, 0.0, 0.2)) is None

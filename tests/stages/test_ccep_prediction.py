@@ -204,10 +204,12 @@ def test_predicted_matrix_has_the_scale_and_order_of_the_recorded_one(predicted:
     assert read_json(sidecar(path))["RowRole"] == "stimulated region"
 
 
-def test_report_says_it_in_a_sentence_and_a_table_simplest_first(predicted: Context):
+def test_report_says_it_in_two_sentences_and_a_table_simplest_first(predicted: Context):
     entry = predicted.index.recording(ITEM)
-    [statement] = summary_prediction.statements(predicted, entry)
-    assert statement.section == "prediction"
+    of_effective, of_surrogate = summary_prediction.statements(predicted, entry)
+    assert of_effective.section == of_surrogate.section == "prediction"
+    assert "ffective connectivity" in of_effective.text
+    assert "A model of resting iEEG" in of_surrogate.text
     table, missing, _ = summary_prediction.score_tables(predicted, entry)
     kinds = [row[1] for row in table.rows]
     assert kinds[0] == "without a model of the brain"

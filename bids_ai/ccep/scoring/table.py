@@ -22,7 +22,7 @@ from bids_ai.ccep.trials import Array, BoolArray
 from bids_ai.errors import InputError
 
 #: Column name -> name of the prediction that a gain is over.
-REFERENCES = {"distance": "distance", "combination": "distance+sc+fc"}
+REFERENCES = {"distance": "distance", "combination": "distance+sc+fc", "rest_amplitude": "rest-amplitude"}
 #: The measure that the stratified permutation judges.
 PERMUTED = "partial_spearman"
 _NAN = float("nan")

@@ -1,4 +1,4 @@
-"""One plain sentence: whether effective connectivity adds anything to distance, structure and function."""
+"""What the scores say in plain sentences: of effective connectivity, and of the model of resting iEEG."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ MODEL, REFERENCE = "distance+sc+fc+ec", "distance+sc+fc"
 METRIC, SPLIT = "spearman", "leave-site-out"
 #: What is asked instead where the combination cannot be made.
 _ALONE, _BASELINE = "ec", "distance"
+#: The model of resting iEEG that is asked, and the control of all that predict in microvolts; declared before as well.
+SURROGATE, LOUDNESS = "impulse-refined", "rest-amplitude"
 
 
 @dataclass(frozen=True)
@@ -24,7 +26,7 @@ class Verdict:
     ----------
     text : str
     adds : bool or None
-        Whether effective connectivity adds to distance, structure and function; None where that cannot be told.
+        Whether the model that was asked adds anything; None where that cannot be told.
     """
 
     text: str
@@ -61,8 +63,7 @@ def verdict(
     Verdict
         "adds" only where the whole interval of the gain lies above 0.
     """
-    chosen = scores[(scores["split"] == split) & (scores["metric"] == METRIC)]
-    rows: dict[str, Any] = {str(row["model"]): row for row in chosen.to_dict("records")}
+    rows = _rows(scores, split)
     if model not in rows:
         return Verdict(
             f"Whether effective connectivity adds anything was not asked: {model} is no predictor here.", None
@@ -87,6 +88,65 @@ def verdict(
         f"function; {numbers}."
     )
     return Verdict(_with(text, caution), False)
+
+
+def surrogate_verdict(scores: pd.DataFrame, *, split: str = SPLIT, where: str = "this recording") -> Verdict | None:
+    """Say whether the model of resting iEEG, pushed at the stimulated contacts, predicts more than the baselines.
+
+    A channel that lies well picks up more of everything, so that a model in microvolts gains over distance, structure
+    and function by knowing how loud each channel is. What is claimed is what goes beyond that as well.
+
+    Parameters
+    ----------
+    scores : DataFrame
+        Of `table.score_table`.
+    split : str
+    where : str
+        What the scores are of, in words.
+
+    Returns
+    -------
+    Verdict or None
+        "adds" only where the whole intervals of both gains lie above 0. None where the model has no score.
+    """
+    row = _rows(scores, split).get(SURROGATE)
+    if row is None or not np.isfinite(row["value"]):
+        return None
+    told = f"A model of resting iEEG, pushed at the stimulated contacts ({SURROGATE}), has a rank correlation with the "
+    told += f"recorded amplitudes of {_plain(row['value'])} in {where}"
+    over, loud = _gain(row, "combination"), _gain(row, "rest_amplitude")
+    words = "distance, structure and function"
+    if over is None:
+        over, words = _gain(row, "distance"), "distance"
+    if over is None:
+        return Verdict(f"{told}; there is no baseline to compare it with.", None)
+    told += f": {over.text} against {words}"
+    if loud is None:
+        return Verdict(f"{told}. It was not compared with how loud each channel is at rest ({LOUDNESS}).", None)
+    told += f", {loud.text} against how loud each channel is at rest ({LOUDNESS}). "
+    if not over.lower > 0:
+        return Verdict(f"{told}It cannot be told from chance whether it adds to {words}.", False)
+    if not loud.lower > 0:
+        return Verdict(f"{told}It adds to {words}, but no more than loudness does.", False)
+    return Verdict(f"{told}It adds to {words}, and not by loudness alone.", True)
+
+
+@dataclass(frozen=True)
+class _Gain:
+    lower: float
+    text: str
+
+
+def _gain(row: dict[str, Any], over: str) -> _Gain | None:
+    gain, lower, upper = (float(row.get(f"gain_over_{over}{end}", np.nan)) for end in ("", "_lower", "_upper"))
+    if not np.isfinite([gain, lower, upper]).all():
+        return None
+    return _Gain(lower, f"{_signed(gain)} ({_signed(lower)} to {_signed(upper)})")
+
+
+def _rows(scores: pd.DataFrame, split: str) -> dict[str, Any]:
+    chosen = scores[(scores["split"] == split) & (scores["metric"] == METRIC)]
+    return {str(row["model"]): row for row in chosen.to_dict("records")}
 
 
 def _with(text: str, caution: str) -> str:
