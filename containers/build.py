@@ -54,7 +54,12 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument(
         "--tag", help="name of the image (bids-ai; in podman localhost/bids-ai:latest, which is the same)"
     )
-    parser.add_argument("--torch", default="cpu", metavar="BUILD", help="cpu, or a CUDA version such as cu128")
+    parser.add_argument(
+        "--torch",
+        default="cpu",
+        metavar="BUILD",
+        help="cpu; default (the CUDA build of the package index); or a CUDA version such as cu128",
+    )
     parser.add_argument("--engine", choices=("podman", "buildah", "docker"), help="by default the first one there is")
     base = parser.add_mutually_exclusive_group()
     base.add_argument("--base", metavar="IMAGE", help="base image, Debian 12 (debian:bookworm-slim)")

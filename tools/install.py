@@ -38,17 +38,21 @@ def main() -> int:
     python = str(folder / "bin" / "python")
     _run(python, "-m", "pip", "install", "--quiet", "uv")
     install = [str(folder / "bin" / "uv"), "pip", "install", "--quiet", "--python", python]
-    install += ["--compile-bytecode", "--no-cache"] if args.compile else []
+    # Compiled now: else every process compiles anew where Python may not write (PYTHONDONTWRITEBYTECODE, read-only).
+    install += ["--compile-bytecode", *(["--no-cache"] if args.no_cache else [])]
     links = [option for path in wheel_folders(python) for option in ("--find-links", path)]
     lock = SLURM_LOCK if "slurm" in args.extras else LOCK
-    install += [*links, *([] if args.newest else ["-c", str(lock)])]
+    install += [] if args.newest else ["-c", str(lock)]
+    from_index, install = install, [*install, *links]
     if args.only_package:
         _run(*install, "--no-deps", str(ROOT))
         return 0
     if args.torch == "cpu":
         _install_cpu_torch(install, None if args.newest else lock, folders=links[1::2])
-    elif args.torch != "default":
-        _run(*install, "--torch-backend", args.torch, "torch")
+    else:
+        # Not from wheel folders, nor as it is: a CPU build would be preferred to the same version with CUDA.
+        backend = [] if args.torch == "default" else ["--torch-backend", args.torch]
+        _run(*from_index, "--reinstall-package", "torch", *backend, "torch")
     if args.only_dependencies:
         extras = [option for extra in args.extras for option in ("--extra", extra)]
         _run(*install, "-r", str(ROOT / "pyproject.toml"), *extras)
@@ -68,7 +72,7 @@ def _arguments() -> argparse.Namespace:
         help="cpu, default (what the package index offers), or a CUDA version such as cu128",
     )
     parser.add_argument("--extras", nargs="*", default=["test"], help="optional dependencies (test)")
-    parser.add_argument("--compile", action="store_true", help="compile to bytecode, for folders that become read-only")
+    parser.add_argument("--no-cache", action="store_true", help="keep nothing for a next time, as in an image")
     part = parser.add_mutually_exclusive_group()
     part.add_argument("--only-dependencies", action="store_true", help="all but the package itself")
     part.add_argument("--only-package", action="store_true", help="a copy of the package without its dependencies")
