@@ -135,6 +135,7 @@ def _run_locked(run: PreparedRun, args: argparse.Namespace) -> int:
     faults = [entry for entry in run.index.skipped if entry.fault]
     _summary(run, pages, failed, len(faults), engine_failed)
     if interrupted:
+        print("bids-ai: interrupted; the same command goes on where this one stopped.", file=sys.stderr)
         return 130
     return 1 if failed or faults or engine_failed else 0
 

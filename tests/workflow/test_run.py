@@ -241,6 +241,7 @@ def test_an_interrupted_run_says_so_and_leaves_a_report(xcpd, tmp_path, started,
     assert process.returncode == 130, err
     assert (tmp_path / "out/sub-01.html").is_file()
     assert "FAILED" not in err
+    assert "interrupted; the same command goes on where this one stopped" in err
     wait_for(lambda: not processes_of(tmp_path / "work"), 20, "the end of the jobs of an interrupted run")
 
 
