@@ -308,7 +308,7 @@ def _facts(told: Mapping[str, Any]) -> list[SummaryRow]:
             note=f"halves of the recording, {repeat['Of']}{about}",
         ),
         SummaryRow("Held-out R² of one step", held["r2"], digits=3, note="share of variance predicted"),
-        SummaryRow("The same, each region from its own past", held["r2_ar"], digits=3),
+        SummaryRow("The same, each region from its own past", max(held["r2_ar"], held["r2_ar1"]), digits=3),
         SummaryRow(
             "Free-running FC with recorded FC, r",
             free["fc_r"],

@@ -176,7 +176,7 @@ def _surrogate_rows(context: Context, series: str, atlas: str) -> list[SummaryRo
         SummaryRow("Surrogate", fit["family"], note=f"order {fit['order']}; {fit['gate']['verdict']}"),
         SummaryRow("Held-out R2 of one step", held.get("r2"), digits=3, key="r2_heldout"),
         SummaryRow("Held-out R2 of persistence", held.get("r2_persistence"), digits=3),
-        SummaryRow("Held-out R2 of each region's own AR(1)", held.get("r2_ar1"), digits=3),
+        _own_past_row(held),
         SummaryRow("Free-running with recorded FC, r", free.get("fc_r"), digits=2, key="free_fc_r"),
     ]
     ec = read_sidecar(context.names.path("ec", series=series, atlas=atlas, model=context.model))
@@ -188,6 +188,14 @@ def _surrogate_rows(context: Context, series: str, atlas: str) -> list[SummaryRo
             )
         )
     return rows
+
+
+def _own_past_row(held: dict[str, Any]) -> SummaryRow:
+    """The better of two predictions of a region by itself: the one that the gate compares the surrogate with."""
+    found = [(held.get("r2_ar"), "with the lags of the surrogate"), (held.get("r2_ar1"), "with one lag")]
+    known = [(value, note) for value, note in found if value is not None]
+    value, note = max(known, key=lambda one: one[0], default=(None, ""))
+    return SummaryRow("Held-out R2 of each region's own past", value, digits=3, note=note)
 
 
 # ---- inputs, warnings, tables
