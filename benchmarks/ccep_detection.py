@@ -361,6 +361,7 @@ def virtual(root: Path, seed: int) -> tuple[Any, Pulses, np.ndarray, list[str], 
         "waves": stored["site_channel_uv"],
         "times": stored["times_s"],
         "latency": latency[names].to_numpy(float),
+        "weights": one.connectome.weights,
     }
     return raw, pulses, positions, names, np.flatnonzero(channels["status"] == "bad"), truth
 

@@ -6,6 +6,7 @@
     python -m benchmarks.ccep_scoring shuffles [--repeats 100]          # EC of exchanged regions adds nothing
     python -m benchmarks.ccep_scoring permutation [--repeats 600]       # p of a prediction by distance
     python -m benchmarks.ccep_scoring virtual [--patients 3]            # patients with signals: detect, predict, score
+    python -m benchmarks.ccep_scoring virtual --bold 600                # the same, FC and EC of so many frames of BOLD
 
 Nothing is downloaded. Patients are those of tests/ccep/worlds.py, arrays without signals, except for `virtual`.
 """
@@ -36,9 +37,15 @@ from bids_ai.ccep.scoring.recorded import Layout, Recorded
 from bids_ai.ccep.scoring.resampling import stratified_p
 from bids_ai.ccep.scoring.table import score_table
 from bids_ai.ccep.trials import halves
+from bids_ai.connectome.functional import pearson
+from bids_ai.effective.perturbation import push
+from bids_ai.simulate import rest
 from bids_ai.simulate.connectome import group_connectome
 from bids_ai.simulate.parcels import template_parcels
-from bids_ai.simulate.plan import stream
+from bids_ai.simulate.plan import REPETITION_TIME_S, stream
+from bids_ai.surrogate.fit import fit_recordings
+from bids_ai.surrogate.fitted import FittedSurrogate
+from bids_ai.surrogate.recording import Recording as BoldRecording
 from tests.ccep.worlds import distance_world, network_world
 
 SPLIT = "leave-lead-out"
@@ -48,6 +55,8 @@ LINE_HZ = 50.0
 #: Waveforms are kept up to here, s.
 WAVES_S = 0.31
 UV = 1e6
+#: Of the noise of measurement of BOLD, shares of the SD of the signal.
+BOLD_NOISE = 0.3
 #: Seeds that no test uses.
 FIRST_SEED = 10_000
 
@@ -108,7 +117,7 @@ def claims(repeats: int) -> None:
     print(f"| distance+sc+fc+ec over distance+sc+fc | | {covered / repeats:.3f} |")
 
 
-def shuffles(repeats: int, sites: int) -> None:
+def shuffles(repeats: int, sites: int, first_seed: int) -> None:
     """EC whose regions are exchanged: what it adds to distance, SC and FC must be nothing.
 
     With the stimulated regions exchanged, how much a recorded region receives in all is still right, which is
@@ -117,8 +126,8 @@ def shuffles(repeats: int, sites: int) -> None:
     models = ["distance", "distance+sc+fc", "distance+sc+fc+ec"]
     rows: dict[str, list[pd.Series]] = {"none": [], "stimulated": [], "stimulated and recorded": []}
     for k in range(repeats):
-        recorded = network_world(FIRST_SEED + k, n_leads=8, n_sites=sites).recorded
-        ec, rng = recorded.layout.matrices["ec"], np.random.default_rng(FIRST_SEED + k)
+        recorded = network_world(first_seed + k, n_leads=8, n_sites=sites).recorded
+        ec, rng = recorded.layout.matrices["ec"], np.random.default_rng(first_seed + k)
         source, target = rng.permutation(len(ec)), rng.permutation(len(ec))
         for (_, found), one in zip(rows.items(), (ec, ec[source], ec[source][:, target]), strict=True):
             layout = replace(recorded.layout, matrices=recorded.layout.matrices | {"ec": one})
@@ -150,13 +159,13 @@ def permutation(repeats: int) -> None:
         print(f"| {noise} | {np.mean(np.array(hits) <= 0.05):.3f} |")
 
 
-def virtual(patients: int, first_seed: int) -> None:
-    """Patients with signals. EC is the true response between regions: no fit can have a better one."""
+def virtual(patients: int, first_seed: int, n_frames: int) -> None:
+    """Patients with signals. Without BOLD, EC is the true response between regions: no fit can have a better one."""
     recorded = []
     for k in range(patients):
         with tempfile.TemporaryDirectory() as folder:
             start = time.process_time()
-            recorded.append(virtual_patient(Path(folder), first_seed + k))
+            recorded.append(virtual_patient(Path(folder), first_seed + k, n_frames))
             print(
                 f"{first_seed + k}: {time.process_time() - start:.0f} s of the processor", file=sys.stderr, flush=True
             )
@@ -164,8 +173,13 @@ def virtual(patients: int, first_seed: int) -> None:
     predictions = predict_all(recorded, names, ["leave-site-out", "leave-lead-out", "leave-patient-out"])
     table = score_table(recorded, predictions)
     measures = ["spearman", "partial_spearman", "specific_spearman", "auroc", "brier"]
-    print("| model | split | " + " | ".join(measures) + " | of ceiling | over distance | over combination | n sites |")
-    print("|---" * (len(measures) + 6) + "|")
+    print(
+        "| model | split | "
+        + " | ".join(measures)
+        + " | of ceiling | over distance | over combination | over rest amplitude "
+        "| n sites |"
+    )
+    print("|---" * (len(measures) + 7) + "|")
     groups = [(*names, rows.set_index("metric")) for names, rows in table.groupby(["model", "split"], sort=False)]
     for model, split, by in groups:
         rho = by.loc["spearman"]
@@ -173,7 +187,7 @@ def virtual(patients: int, first_seed: int) -> None:
             "n/a"
             if np.isnan(rho[name])
             else f"{rho[name]:+.2f} [{rho[f'{name}_lower']:+.2f}, {rho[f'{name}_upper']:+.2f}]"
-            for name in ("gain_over_distance", "gain_over_combination")
+            for name in ("gain_over_distance", "gain_over_combination", "gain_over_rest_amplitude")
         ]
         values = ["n/a" if np.isnan(by.value[one]) else f"{by.value[one]:.2f}" for one in measures]
         share = "n/a" if np.isnan(rho.of_ceiling) else f"{rho.of_ceiling:.2f}"
@@ -210,11 +224,11 @@ def latency_errors(recorded: list[Recorded], predicted: Sequence[np.ndarray] | N
     )
 
 
-def virtual_patient(root: Path, seed: int) -> Recorded:
+def virtual_patient(root: Path, seed: int, n_frames: int) -> Recorded:
     """Write a virtual patient, detect its responses, and take its regions from the truth."""
     from benchmarks.ccep_detection import virtual as write
 
-    raw, pulses, positions, names, bad, _ = write(root, seed)
+    raw, pulses, positions, names, bad, known = write(root, seed)
     hz, n_samples = float(raw.info["sfreq"]), int(raw.n_times)
 
     def read(start: int, stop: int) -> np.ndarray:
@@ -246,6 +260,9 @@ def virtual_patient(root: Path, seed: int) -> Recorded:
     group = group_connectome(parcels.centroids_mm, parcels.homotopic, stream(seed, "group"))
     weights = group.weights
     fc = np.corrcoef(np.load(truth / "sub-01_task-rest_desc-regions_timeseries.npz")["activity"].astype(float).T)
+    structural = 0.5 * (weights + weights.T)
+    if n_frames:
+        fc, between = of_bold(known["weights"], structural, n_frames, seed)
     contacts = np.array([site.contacts for site in sites])
     of_contacts = np.nan_to_num(shares.to_numpy(float))
     leads = np.array([name.rstrip("0123456789") for name in names])
@@ -261,7 +278,7 @@ def virtual_patient(root: Path, seed: int) -> Recorded:
         channels,
         site_shares=of_contacts[contacts].mean(axis=1),
         channel_shares=of_contacts,
-        matrices={"sc": 0.5 * (weights + weights.T), "fc": fc, "ec": between, "sc_length": group.lengths_mm},
+        matrices={"sc": structural, "fc": fc, "ec": between, "sc_length": group.lengths_mm},
         impulses=model.impulses,
         impulse_times_s=model.impulse_times_s,
         channel_rest_sd=model.channel_sd,
@@ -271,6 +288,21 @@ def virtual_patient(root: Path, seed: int) -> Recorded:
     return Recorded(
         layout, values["whole"], responder, values["odd"], values["even"], values["latency"], whole, odd, even, times_s
     )
+
+
+def of_bold(weights: np.ndarray, structural: np.ndarray, n_frames: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """FC, and EC of the model that `auto` takes, of simulated resting BOLD of the same person with noise."""
+    rng = stream(seed, "bold")
+    run = rest.simulate_rest(rest.rest_system(weights), n_frames * REPETITION_TIME_S, [int(rng.integers(2**31))])[0]
+    signal = run.at(run.percent, REPETITION_TIME_S * np.arange(n_frames))
+    signal = signal + BOLD_NOISE * signal.std(axis=0) * rng.standard_normal(signal.shape)
+    names = tuple(f"R{k}" for k in range(len(weights)))
+    one = BoldRecording(str(seed), (signal,), REPETITION_TIME_S, names, structural=structural, modality="bold")
+    fitted = fit_recordings([one], model="auto")[0]
+    if not isinstance(fitted, FittedSurrogate):
+        raise SystemExit(f"{seed}: {fitted}")
+    print(f"{seed}: {fitted.family}, {fitted.gate.verdict}", file=sys.stderr, flush=True)
+    return pearson(signal), push(fitted)
 
 
 def free_of_stimulation(root: Path, raw: Any, samples: np.ndarray, bad: np.ndarray) -> list[np.ndarray]:
@@ -293,16 +325,19 @@ def main() -> None:
     parser.add_argument("--patients", type=int)
     parser.add_argument("--sites", type=int, default=50)
     parser.add_argument("--repeats", type=int)
-    parser.add_argument("--seed", type=int, default=FIRST_SEED, help="first seed of `virtual`")
+    parser.add_argument("--seed", type=int, default=FIRST_SEED, help="first seed of `virtual` and `shuffles`")
+    parser.add_argument(
+        "--bold", type=int, default=0, metavar="FRAMES", help="FC and EC of `virtual` from resting BOLD"
+    )
     given = parser.parse_args()
     if given.what == "speed":
         speed(given.patients or 1, given.sites)
     elif given.what == "ceiling":
         ceiling(given.repeats or 20)
     elif given.what == "virtual":
-        virtual(given.patients or 3, given.seed)
+        virtual(given.patients or 3, given.seed, given.bold)
     elif given.what == "shuffles":
-        shuffles(given.repeats or 100, given.sites)
+        shuffles(given.repeats or 100, given.sites, given.seed)
     elif given.what == "claims":
         claims(given.repeats or 200)
     else:
