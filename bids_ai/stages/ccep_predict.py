@@ -72,7 +72,7 @@ def run(context: Context, ieeg: str, atlas: str) -> None:
     units = connectivity.units
     figures.draw(context, entry, atlas, nodes, responses, places, recorded, done.primary, shown, effective, units)
     asked = scores[scores["radius"] == context.config.ccep.exclusion_mm]
-    found = _verdict(asked, connectivity)
+    found = _verdict(asked, connectivity, located=recorded.layout.site_shares is not None)
     tables.write_scores(context, done, scores, found, surrogate_verdict(asked), connectivity.unreliable)
 
 
@@ -107,13 +107,14 @@ def _scores(context: Context, recorded: Recorded, predictions: dict[str, dict[st
     return pd.concat(parts, ignore_index=True)
 
 
-def _verdict(scores: pd.DataFrame, connectivity: Connectivity) -> Verdict:
+def _verdict(scores: pd.DataFrame, connectivity: Connectivity, *, located: bool) -> Verdict:
     from bids_ai.ccep.scoring.verdict import verdict
 
     lacking = [words for key, words in _WANTED.items() if key not in connectivity.matrices]
+    missing = f"there is no {' and no '.join(lacking)}" if lacking else ""
     caution = "The effective connectivity is of a fit that its own checks call unreliable."
     return verdict(
         scores,
-        missing=f"there is no {' and no '.join(lacking)}" if lacking else "",
+        missing=missing if located else "it is not known which regions the contacts lie in",
         caution=caution if connectivity.unreliable else "",
     )

@@ -88,13 +88,15 @@ class Plan:
         ]
 
     def _targets_prediction(self) -> list[Path]:
-        path = self.context.names.path
-        return [
-            path("ccep_scores", ieeg=entry.item, atlas=atlas.label)
-            for entry in self._raw("ieeg")
-            for atlas in self.context.index.volume_atlases()
-            if entry.stimulated and self.context.index.placed(entry, atlas)
-        ]
+        path, index = self.context.names.path, self.context.index
+        found = []
+        for entry in self._raw("ieeg"):
+            if entry.stimulated:
+                atlases = index.volume_atlases()
+                # Where no region is known, distance and the signals are left, which are the same for any atlas.
+                usable = [atlas for atlas in atlases if index.placed(entry, atlas)] or atlases[:1]
+                found += [path("ccep_scores", ieeg=entry.item, atlas=atlas.label) for atlas in usable]
+        return found
 
     def _targets_sc(self) -> list[Path]:
         index, path = self.context.index, self.context.names.path

@@ -52,6 +52,8 @@ def signal_notices(context: Context, entry: Recording) -> list[Notice]:
         found.append(Notice(text, name))
     if not entry.located:
         text = "It is not known where its contacts lie in a brain: there are no region series and no connectivity."
+        if entry.stimulated:
+            text += " Predictions of responses rest on distance between contacts and on the signals."
         found.append(Notice(text, name))
     return found
 

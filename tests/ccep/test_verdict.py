@@ -87,6 +87,7 @@ def rest_model(**gains: tuple[float, float, float]) -> pd.DataFrame:
         ({"combination": (0.3, 0.1, 0.5), "rest_amplitude": (0.1, 0.02, 0.2)}, True, "not by loudness alone"),
         ({"combination": (0.3, 0.1, 0.5), "rest_amplitude": (0.1, -0.02, 0.2)}, False, "no more than loudness"),
         ({"combination": (0.3, -0.1, 0.5), "rest_amplitude": (0.1, 0.02, 0.2)}, False, "cannot be told from chance"),
+        ({"combination": (-0.3, -0.5, -0.1), "rest_amplitude": (0.1, 0.02, 0.2)}, False, "worse than distance"),
         ({"combination": (0.3, 0.1, 0.5)}, None, "not compared"),
         ({"distance": (0.3, 0.1, 0.5), "rest_amplitude": (0.1, 0.02, 0.2)}, True, "against distance,"),
         ({}, None, "no baseline"),

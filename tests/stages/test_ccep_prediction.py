@@ -34,6 +34,7 @@ from bids_ai.stages import (
     contact_model,
     ieeg_preprocess,
     methods_electrophysiology,
+    summary_electrophysiology,
     summary_prediction,
     summary_prediction_sites,
 )
@@ -42,6 +43,7 @@ from tests.conftest import DESCRIPTION, call_bids_ai
 
 ITEM = "sub-01/ieeg/sub-01_task-ccep"
 ATLAS = "atlas-EqualVolume_scale-20"
+TEMPLATE = "MNI152NLin2009cSym"
 HZ, REST_S, INTERVAL_S, PULSES = 256, 80.0, 3.0, 6
 LEADS = {"A": (-1, -40), "B": (-1, 20), "C": (1, -40), "D": (1, 20)}
 NAMES = [f"{lead}{number}" for lead in LEADS for number in range(1, 7)]
@@ -54,7 +56,7 @@ def place(name: str) -> np.ndarray:
     return np.array([side * (15.0 + 7.0 * int(name[1:])), y, 15.0])
 
 
-def write_dataset(root: Path, sites: list[tuple[str, str]]) -> Path:
+def write_dataset(root: Path, sites: list[tuple[str, str]], frame: str = TEMPLATE) -> Path:
     folder = root / "sub-01" / "ieeg"
     folder.mkdir(parents=True)
     (root / "dataset_description.json").write_text(json.dumps(DESCRIPTION))
@@ -88,17 +90,21 @@ def write_dataset(root: Path, sites: list[tuple[str, str]]) -> Path:
     (folder / f"{stem.name}_events.tsv").write_text("\n".join(rows) + "\n")
     described = {"electrical_stimulation_current": {"Description": "current", "Units": "A"}}
     (folder / f"{stem.name}_events.json").write_text(json.dumps(described))
-    space = "sub-01_space-MNI152NLin2009cSym"
-    system = {"iEEGCoordinateSystem": "MNI152NLin2009cSym", "iEEGCoordinateUnits": "mm"}
+    space = f"sub-01_space-{frame}"
+    system = {"iEEGCoordinateSystem": frame, "iEEGCoordinateUnits": "mm"}
+    if frame == "Other":
+        system["iEEGCoordinateSystemDescription"] = "of the planning station"
     (folder / f"{space}_coordsystem.json").write_text(json.dumps(system))
     places = ["\t".join([name, *(f"{value:g}" for value in place(name))]) for name in NAMES]
     (folder / f"{space}_electrodes.tsv").write_text("\n".join(["name\tx\ty\tz", *places]) + "\n")
     return root
 
 
-def prepare(root: Path, work: Path, settings: str = "", sites: list[tuple[str, str]] = SITES) -> Context:
+def prepare(
+    root: Path, work: Path, settings: str = "", sites: list[tuple[str, str]] = SITES, frame: str = TEMPLATE
+) -> Context:
     """Index the dataset, measure its responses, and fit the model between its contacts."""
-    data = write_dataset(root / "data", sites)
+    data = write_dataset(root / "data", sites, frame)
     file = root / "settings.yaml"
     text = "ccep: {n_draws: 1000, responder: ftract-z5, detectors: []}\n"
     file.write_text(f"{text}prediction: {{n_bootstrap: 200, n_permutations: 100{settings}}}\n")
@@ -293,6 +299,23 @@ def test_one_site_is_no_reason_to_stop(tmp_path: Path, shared_work: Path):
     assert (rows["reason"].str.len() > 0).all()
     meta = read_json(sidecar(context.names.path("ccep_scores", ieeg=ITEM, atlas=ATLAS)))
     assert "cannot be told" in meta["Verdict"]
+
+
+def test_contacts_of_an_unknown_frame_have_distances_and_signals(tmp_path: Path, shared_work: Path):
+    context = prepare(tmp_path, shared_work, frame="Other")
+    entry = context.index.recording(ITEM)
+    assert not entry.located
+    ccep_predict.run(context, ITEM, ATLAS)
+    rows = scores_of(context)
+    rows = rows[(rows["metric"] == "spearman") & (rows["radius"] == 13) & (rows["split"] == "leave-site-out")]
+    values = rows.set_index("model")["value"]
+    assert np.isfinite(values[["distance", "rest-amplitude", "impulse-refined"]]).all()
+    assert values[["sc", "fc", "ec", "distance+sc+fc"]].isna().all()
+    meta = read_json(sidecar(context.names.path("ccep_scores", ieeg=ITEM, atlas=ATLAS)))
+    assert "not known which regions" in meta["Verdict"]
+    assert "against distance," in meta["SurrogateVerdict"]
+    notices = [notice.text for notice in summary_electrophysiology.signal_notices(context, entry)]
+    assert any("rest on distance" in text for text in notices)
 
 
 def test_the_validator_finds_no_error(predicted: Context):

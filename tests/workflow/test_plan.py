@@ -116,7 +116,8 @@ def test_eeg_and_seeg_of_some_subjects(planned, make_dataset):
     lost = signal_files("03", "ieeg", "spes", space="Other", pulses=8)
     data = make_dataset(signal_files("01", "eeg", "rest") | t1w | seeg | lost)
     # A task label does not make a recording one of stimulation.
-    located = {"ccep_regions": 1, "contact_model": 1, "ccep_predict": 1}
+    # Without a frame there are distances and signals, of which responses are predicted as well.
+    located = {"ccep_regions": 1, "contact_model": 2, "ccep_predict": 2}
     assert planned(data) == electric(eeg=1, ieeg=3, stimulated=2, located=2, anat=1) | located
     only = electric(ieeg=2, stimulated=2, anat=1) | {"ccep_regions": 1, "atlas": 1}
     assert planned(data, "--stages", "ccep") == only

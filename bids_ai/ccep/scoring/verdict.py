@@ -124,6 +124,8 @@ def surrogate_verdict(scores: pd.DataFrame, *, split: str = SPLIT, where: str = 
     if loud is None:
         return Verdict(f"{told}. It was not compared with how loud each channel is at rest ({LOUDNESS}).", None)
     told += f", {loud.text} against how loud each channel is at rest ({LOUDNESS}). "
+    if over.upper < 0:
+        return Verdict(f"{told}It predicts worse than {words}.", False)
     if not over.lower > 0:
         return Verdict(f"{told}It cannot be told from chance whether it adds to {words}.", False)
     if not loud.lower > 0:
@@ -134,6 +136,7 @@ def surrogate_verdict(scores: pd.DataFrame, *, split: str = SPLIT, where: str = 
 @dataclass(frozen=True)
 class _Gain:
     lower: float
+    upper: float
     text: str
 
 
@@ -141,7 +144,7 @@ def _gain(row: dict[str, Any], over: str) -> _Gain | None:
     gain, lower, upper = (float(row.get(f"gain_over_{over}{end}", np.nan)) for end in ("", "_lower", "_upper"))
     if not np.isfinite([gain, lower, upper]).all():
         return None
-    return _Gain(lower, f"{_signed(gain)} ({_signed(lower)} to {_signed(upper)})")
+    return _Gain(lower, upper, f"{_signed(gain)} ({_signed(lower)} to {_signed(upper)})")
 
 
 def _rows(scores: pd.DataFrame, split: str) -> dict[str, Any]:
