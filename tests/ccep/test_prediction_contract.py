@@ -134,9 +134,9 @@ def test_rows_are_sources() -> None:
         site_shares=np.eye(2), channel_shares=np.eye(2), matrices={"ec": ec},
     )  # fmt: skip
     recorded = Recorded(layout, np.ones((2, 2)))
-    assert get_predictor("ec").fit([recorded]).predict(layout)[0, 1] == 0.7
-    assert get_predictor("ec-transposed").fit([recorded]).predict(layout)[0, 1] == 0.1
-    assert get_predictor("ec-symmetrised").fit([recorded]).predict(layout)[1, 0] == pytest.approx(0.4)
+    assert get_predictor("ec").fit([recorded]).predict(layout)[0, 1] == pytest.approx(np.log(0.7))
+    assert get_predictor("ec-transposed").fit([recorded]).predict(layout)[0, 1] == pytest.approx(np.log(0.1))
+    assert get_predictor("ec-symmetrised").fit([recorded]).predict(layout)[1, 0] == pytest.approx(np.log(0.4))
     assert np.isnan(get_predictor("ec").predict(layout)[0, 0])
 
 

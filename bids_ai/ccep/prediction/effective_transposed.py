@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from bids_ai.ccep.prediction.base import MatrixPredictor
+from bids_ai.ccep.prediction.base import MatrixPredictor, log_weights
 from bids_ai.ccep.prediction.effective import NPI
 
 
 def effective_transposed() -> MatrixPredictor:
-    """Absolute effective connectivity from the channel to the site: it must be worse, if direction is right."""
+    """The same from the channel to the site: it must be worse, if direction is right."""
     label = "effective connectivity, transposed"
-    return MatrixPredictor("ec-transposed", label, NPI, "ec", transform=lambda matrix: np.abs(matrix).T)
+    return MatrixPredictor(
+        "ec-transposed", label, NPI, "ec", transform=lambda matrix: np.abs(matrix).T, link=log_weights
+    )

@@ -68,10 +68,10 @@ class PairRidge:
 class EarnedRidge:
     """`PairRidge`, and one column more if that predicts better where leads are left out.
 
-    Better by more than the standard error of the difference over what is left out (patients; leads, where there are
-    fewer than three): the rule of one standard error in favour of the smaller model (Breiman et al. 1984,
-    doi:10.1201/9781315139470). A column that does not earn its place has no weight, and the prediction is that without
-    it. The column has a penalty of its own; the others keep that which they have without it.
+    Better by more than the standard error of the difference over leads: the rule of one standard error in favour of
+    the smaller model (Breiman et al. 1984, doi:10.1201/9781315139470). A column that does not earn its place has no
+    weight, and the prediction is that without it. The column has a penalty of its own; the others keep that which they
+    have without it.
 
     Attributes
     ----------
@@ -90,12 +90,11 @@ class EarnedRidge:
         self.coefficients_ = np.append(self.base_.coefficients_, 0.0)
         self.earned_ = False
         sums = Sums.of(training, columns, by_site=True)
-        groups = sums.patients if sums.patients.max() >= 2 else sums.groups
-        if groups.max() < 1:
+        if sums.groups.max() < 1:
             return self
         own = self.base_.penalties(len(sums.scale) - 1, self.base_.penalty_)
         tried = np.stack([np.append(own, last) for last in (*PENALTIES, _SHUT)])
-        errors = sums.errors(tried, groups)
+        errors = sums.errors(tried)
         best = int(np.argmin(errors.sum(axis=0)))
         less = errors[:, -1] - errors[:, best]
         if less.mean() > less.std(ddof=1) / np.sqrt(len(less)):

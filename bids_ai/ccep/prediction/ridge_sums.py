@@ -34,7 +34,6 @@ class Sums:
         What the columns were divided by.
     groups : array of int, shape (n_sites,)
         What is left out together: leads; sites, where there are fewer than three.
-    patients : array of int, shape (n_sites,)
     """
 
     xx: Array
@@ -42,7 +41,6 @@ class Sums:
     n: Array
     scale: Array
     groups: IntArray
-    patients: IntArray
 
     @classmethod
     def of(cls, training: Sequence[Recorded], columns: Columns, by_site: bool) -> Sums:
@@ -64,11 +62,10 @@ class Sums:
         scale = np.sqrt(np.diagonal(xx.sum(axis=0)) / n_pairs)
         # A column without variance explains nothing.
         scale = np.where(scale > 1e-12, scale, np.inf)
-        leads = np.unique([f"{block.patient}\t{block.lead}" for block in blocks], return_inverse=True)[1]
+        leads = np.unique([block.lead for block in blocks], return_inverse=True)[1]
         groups = np.asarray(leads if leads.max() >= 2 else np.arange(len(blocks)))
-        patients = np.unique([block.patient for block in blocks], return_inverse=True)[1]
         n = np.array([float(block.n) for block in blocks])
-        return cls(xx / scale[:, None] / scale, xy / scale, n, scale, groups, np.asarray(patients))
+        return cls(xx / scale[:, None] / scale, xy / scale, n, scale, groups)
 
     def solve(self, penalties: Array, used: BoolArray | None = None) -> Array:
         """Coefficients of the standardised columns for every row of penalties, (n_rows, n_columns)."""
@@ -77,12 +74,11 @@ class Sums:
         weights = self.n[used].sum() * penalties[:, :, None] * np.eye(len(xx))
         return np.asarray(np.linalg.solve(xx + weights, xy[None, :, None])[..., 0])
 
-    def errors(self, penalties: Array, groups: IntArray | None = None) -> Array:
+    def errors(self, penalties: Array) -> Array:
         """Squared error of each group by a fit to the others, less that of no prediction, (n_groups, n_rows)."""
-        groups = self.groups if groups is None else groups
-        out = np.zeros((groups.max() + 1, len(penalties)))
+        out = np.zeros((self.groups.max() + 1, len(penalties)))
         for group in range(len(out)):
-            left = groups == group
+            left = self.groups == group
             b = self.solve(penalties, ~left)
             out[group] = ((b @ self.xx[left].sum(axis=0)) * b).sum(axis=1) - 2.0 * b @ self.xy[left].sum(axis=0)
         return out
@@ -94,7 +90,6 @@ class _Block(NamedTuple):
     xx: Array
     xy: Array
     n: int
-    patient: str
     lead: str
 
 
@@ -110,6 +105,6 @@ def _site_blocks(recorded: Recorded, columns: Columns, by_site: bool) -> list[_B
     for site in np.flatnonzero(known.any(axis=1)):
         x, y = features[site, known[site]], values[site, known[site]]
         x, y = (x - x.mean(axis=0), y - y.mean()) if by_site else (x - x_mean, y - y_mean)
-        lead = str(layout.contact_leads[layout.site_contacts[site, 0]])
-        out.append(_Block(x.T @ x, x.T @ y, len(y), layout.patient, lead))
+        lead = f"{layout.patient}\t{layout.contact_leads[layout.site_contacts[site, 0]]}"
+        out.append(_Block(x.T @ x, x.T @ y, len(y), lead))
     return out
