@@ -57,6 +57,7 @@ _SCORE_COLUMNS = {
     "gain_over_distance": "Difference to the prediction by distance, positive if better, with its interval",
     "gain_over_combination": "Difference to distance, SC and FC together, with its interval",
     "gain_over_rest_amplitude": "Difference to how loud each channel is at rest, with its interval",
+    "gain_over_combination_rest": "Difference to distance, loudness at rest, SC and FC together, with its interval",
     "p": "Permutation within site and bins of distance",
     "q": "p adjusted for the false discovery rate over models",
     "reason": "Why a number is missing",

@@ -44,6 +44,18 @@ def test_only_a_whole_interval_above_zero_is_a_claim(interval, adds, words):
     assert "12 sites" in found.text
 
 
+@pytest.mark.parametrize(
+    ("interval", "words"), [((0.05, 0.01, 0.09), "does so as well"), ((0.0, -0.1, 0.1), "no gain is left")]
+)
+def test_a_claim_says_what_is_left_of_it_where_loudness_is_known(interval, words):
+    row = {"model": "distance+rest+sc+fc+ec", "split": "leave-site-out", "metric": "spearman", "value": 0.7}
+    row |= {f"gain_over_combination_rest{end}": v for end, v in zip(("", "_lower", "_upper"), interval, strict=True)}
+    found = verdict(pd.concat([table(0.05, 0.01, 0.09), pd.DataFrame([row])], ignore_index=True))
+    assert found.adds
+    assert words in found.text
+    assert "loud" not in verdict(table(0.05, 0.01, 0.09)).text
+
+
 def test_without_an_interval_the_reason_is_given():
     found = verdict(table(np.nan, np.nan, np.nan, reason="01: sc needs the matrix 'sc', which is not given."))
     assert found.adds is None

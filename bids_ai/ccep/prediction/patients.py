@@ -19,6 +19,7 @@ from bids_ai.ccep.scoring.recorded import Recorded
 SPLIT = "leave-patient-out"
 #: Models that learn nothing from responses: their scores within patients are used as they are.
 UNLEARNED = (
+    "rest-amplitude",
     "sc",
     "communicability",
     "shortest-path",
@@ -28,9 +29,15 @@ UNLEARNED = (
     "ec-multistep",
     "ec-transposed",
     "ec-symmetrised",
+    "ec-ieeg",
 )
 #: Combinations and their parts; distance bears no penalty.
-COMBINATIONS = {"distance+sc+fc": ("sc", "fc"), "distance+sc+fc+ec": ("sc", "fc", "ec")}
+COMBINATIONS = {
+    "distance+sc+fc": ("sc", "fc"),
+    "distance+sc+fc+ec": ("sc", "fc", "ec"),
+    "distance+rest+sc+fc": ("rest-amplitude", "sc", "fc"),
+    "distance+rest+sc+fc+ec": ("rest-amplitude", "sc", "fc", "ec"),
+}
 
 
 def predict_patients(recorded: Sequence[Recorded]) -> dict[str, dict[str, Predicted]]:

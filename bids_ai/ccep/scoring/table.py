@@ -22,7 +22,12 @@ from bids_ai.ccep.trials import Array, BoolArray
 from bids_ai.errors import InputError
 
 #: Column name -> name of the prediction that a gain is over.
-REFERENCES = {"distance": "distance", "combination": "distance+sc+fc", "rest_amplitude": "rest-amplitude"}
+REFERENCES = {
+    "distance": "distance",
+    "combination": "distance+sc+fc",
+    "rest_amplitude": "rest-amplitude",
+    "combination_rest": "distance+rest+sc+fc",
+}
 #: The measure that the stratified permutation judges.
 PERMUTED = "partial_spearman"
 _NAN = float("nan")

@@ -14,6 +14,8 @@ MODEL, REFERENCE = "distance+sc+fc+ec", "distance+sc+fc"
 METRIC, SPLIT = "spearman", "leave-site-out"
 #: What is asked instead where the combination cannot be made.
 _ALONE, _BASELINE = "ec", "distance"
+#: The same question with how loud each channel is at rest known to both, `gain_over_combination_rest`.
+CONTROLLED = "distance+rest+sc+fc+ec"
 #: The model of resting iEEG that is asked, and the control of all that predict in microvolts; declared before as well.
 SURROGATE, LOUDNESS = "impulse-refined", "rest-amplitude"
 
@@ -79,6 +81,7 @@ def verdict(
     )
     if lower > 0:
         text = f"Effective connectivity adds to distance, structure and function in {where}; {numbers}."
+        text += _controlled(rows.get(CONTROLLED))
         return Verdict(_with(text, caution), True)
     if upper < 0:
         start = "Effective connectivity makes the prediction by distance, structure and function worse in"
@@ -131,6 +134,18 @@ def surrogate_verdict(scores: pd.DataFrame, *, split: str = SPLIT, where: str = 
     if not loud.lower > 0:
         return Verdict(f"{told}It adds to {words}, but no more than loudness does.", False)
     return Verdict(f"{told}It adds to {words}, and not by loudness alone.", True)
+
+
+def _controlled(row: dict[str, Any] | None) -> str:
+    """What is left of a gain where loudness is known: a channel that lies well picks up more of everything."""
+    gain = _gain(row, "combination_rest") if row is not None else None
+    if gain is None:
+        return ""
+    if gain.lower > 0:
+        return f" It does so as well where how loud each channel is at rest is known: {gain.text}."
+    return (
+        f" Where how loud each channel is at rest is known, no gain is left that can be told from chance: {gain.text}."
+    )
 
 
 @dataclass(frozen=True)
