@@ -221,7 +221,7 @@ def _subject_table(kinds: Sequence[Collected], subjects: pd.DataFrame) -> Table:
     note = f"The first {MAX_ROWS} of {len(rows)}; the file has all." if len(rows) > MAX_ROWS else ""
     return Table(
         "Subjects left out, unlike the others, or with a remark",
-        ["Subject", "Kind", "", "Similarity to the others", "Robust z", "Reason"],
+        ["Subject", "Kind", "Status", "Similarity to the others", "Robust z", "Reason"],
         rows[:MAX_ROWS],
         note=note,
     )
