@@ -48,6 +48,8 @@ def podman(
     """Run the image without network and with a root that cannot be written."""
     command: list[object] = ["podman", "run", "--rm", "--no-healthcheck", "--network=none", "--read-only"]
     command += ["--user", f"{user}:{user}", *options]
+    # Kernels of OpenBLAS differ by rounding: where they are chosen outside, the same ones inside.
+    command += [f"--env={name}={value}" for name, value in os.environ.items() if name.startswith("OPENBLAS_")]
     for folder, target in (volumes or {}).items():
         command += ["-v", f"{folder}:{target}"]
     return ended([*command, IMAGE, *words])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import time
@@ -77,13 +78,10 @@ def test_the_whole_job_as_somebody(cohort, owned, tmp_path):
         path.relative_to(tmp_path / "outside") for path in (tmp_path / "outside").rglob("*_relmat.tsv")
     )
     for name in names:
-        if "/dwi/" in str(name):
-            continue  # MRtrix3 is in the image, and perhaps not here
+        if "/dwi/" in str(name) and not shutil.which("tckgen"):
+            continue  # MRtrix3 is in the image, and not here
         inside, outside = read_relmat(out / name)[0], read_relmat(tmp_path / "outside" / name)[0]
-        # DWI differs by rounding (1e-6 of FA), by which a few of 15 000 streamlines go another way; a model that is
-        # given their counts differs by as much. Nothing else does.
-        atol = 0.01 * np.nanmax(np.abs(outside)) if "_model-" in name.name else 1e-6
-        np.testing.assert_allclose(inside, outside, rtol=1e-4, atol=atol, err_msg=str(name))
+        np.testing.assert_array_equal(inside, outside, err_msg=str(name))
     # The same command again has nothing to do.
     again = podman("/data", "/out", "participant", *QUICK, options=WRITABLE, volumes=volumes)
     assert again.code == 0, again.text
