@@ -35,7 +35,7 @@ from bids_ai.ccep.responders import PseudoOnsetNull, pseudo_onsets, responders
 from bids_ai.ccep.scoring.predicted import Predicted
 from bids_ai.ccep.scoring.recorded import Layout, Recorded
 from bids_ai.ccep.scoring.resampling import stratified_p
-from bids_ai.ccep.scoring.table import score_table
+from bids_ai.ccep.scoring.table import REFERENCES, score_table
 from bids_ai.ccep.trials import halves
 from bids_ai.connectome.functional import pearson
 from bids_ai.effective.perturbation import push
@@ -176,10 +176,11 @@ def virtual(patients: int, first_seed: int, n_frames: int) -> None:
     print(
         "| model | split | "
         + " | ".join(measures)
-        + " | of ceiling | over distance | over combination | over rest amplitude "
-        "| n sites |"
+        + " | of ceiling | over "
+        + " | over ".join(REFERENCES.values())
+        + " | n sites |"
     )
-    print("|---" * (len(measures) + 7) + "|")
+    print("|---" * (len(measures) + 4 + len(REFERENCES)) + "|")
     groups = [(*names, rows.set_index("metric")) for names, rows in table.groupby(["model", "split"], sort=False)]
     for model, split, by in groups:
         rho = by.loc["spearman"]
@@ -187,7 +188,7 @@ def virtual(patients: int, first_seed: int, n_frames: int) -> None:
             "n/a"
             if np.isnan(rho[name])
             else f"{rho[name]:+.2f} [{rho[f'{name}_lower']:+.2f}, {rho[f'{name}_upper']:+.2f}]"
-            for name in ("gain_over_distance", "gain_over_combination", "gain_over_rest_amplitude")
+            for name in (f"gain_over_{reference}" for reference in REFERENCES)
         ]
         values = ["n/a" if np.isnan(by.value[one]) else f"{by.value[one]:.2f}" for one in measures]
         share = "n/a" if np.isnan(rho.of_ceiling) else f"{rho.of_ceiling:.2f}"
