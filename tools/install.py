@@ -43,6 +43,7 @@ def main() -> int:
     links = [option for path in wheel_folders(python) for option in ("--find-links", path)]
     lock = SLURM_LOCK if "slurm" in args.extras else LOCK
     install += [] if args.newest else ["-c", str(lock)]
+    # Without folders: a build for the CPU in one would be preferred to the same version with CUDA.
     from_index, install = install, [*install, *links]
     if args.only_package:
         _run(*install, "--no-deps", str(ROOT))
@@ -50,9 +51,7 @@ def main() -> int:
     if args.torch == "cpu":
         _install_cpu_torch(install, None if args.newest else lock, folders=links[1::2])
     else:
-        # Not from wheel folders, nor as it is: a CPU build would be preferred to the same version with CUDA.
-        backend = [] if args.torch == "default" else ["--torch-backend", args.torch]
-        _run(*from_index, "--reinstall-package", "torch", *backend, "torch")
+        _install_gpu_torch(args.torch, from_index if _cpu_wheels(links[1::2]) else install, python)
     if args.only_dependencies:
         extras = [option for extra in args.extras for option in ("--extra", extra)]
         _run(*install, "-r", str(ROOT / "pyproject.toml"), *extras)
@@ -79,11 +78,23 @@ def _arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
+def _install_gpu_torch(build: str, install: list[str], python: str) -> None:
+    """Install another build than that for the CPU; a CPU build that is there counts as the same version, and goes."""
+    held = subprocess.run([python, "-m", "pip", "show", "torch"], capture_output=True, text=True, check=False).stdout
+    again = ["--reinstall-package", "torch"] if re.search(r"^Version: .*\+cpu", held, re.MULTILINE) else []
+    _run(*install, *again, *([] if build == "default" else ["--torch-backend", build]), "torch")
+
+
+def _cpu_wheels(folders: list[str], version: str = "*") -> list[str]:
+    """Versions of CPU builds of torch in folders of wheels, in order."""
+    wheels = (wheel for folder in folders for wheel in Path(folder).glob(f"torch-{version}+cpu-*.whl"))
+    return sorted(wheel.name.split("-")[1] for wheel in wheels)
+
+
 def _install_cpu_torch(install: list[str], lock: Path | None, folders: list[str]) -> None:
     """Install the CPU build before anything can ask for the default one."""
     locked = re.search(r"^torch==(\S+)$", lock.read_text(), re.MULTILINE) if lock else None
-    pattern = f"torch-{locked[1] if locked else '*'}+cpu-*.whl"
-    at_hand = sorted(wheel.name.split("-")[1] for folder in folders for wheel in Path(folder).glob(pattern))
+    at_hand = _cpu_wheels(folders, locked[1] if locked else "*")
     _run(*install, *([f"torch=={at_hand[-1]}"] if at_hand else ["--torch-backend", "cpu", "torch"]))
 
 
