@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -13,6 +14,10 @@ from bids_ai.errors import InputError
 _LIMIT_S = 600
 # As MNE reads it. What is raised is told when the file is opened; only a process that died says something here.
 _PROGRAM = "import sys; from scipy.io import loadmat; loadmat(sys.argv[1], squeeze_me=True, struct_as_record=False)"
+
+#: What such a file has the reader look at is memory that nobody filled, and by chance it may do no harm. Filled with
+#: rubbish it always does: by glibc (any number but 0), and by Python's own allocator.
+_RUBBISH = {"MALLOC_PERTURB_": "165", "PYTHONMALLOC": "malloc_debug"}
 
 
 def check_eeglab(path: Path) -> None:
@@ -38,7 +43,11 @@ def _read_elsewhere(path: Path, size: int, changed_ns: int) -> str:
     """Name of the signal that ended a process which read the file; empty where none did."""
     try:
         done = subprocess.run(
-            [sys.executable, "-c", _PROGRAM, str(path)], capture_output=True, timeout=_LIMIT_S, check=False
+            [sys.executable, "-c", _PROGRAM, str(path)],
+            env=os.environ | _RUBBISH,
+            capture_output=True,
+            timeout=_LIMIT_S,
+            check=False,
         )
     except subprocess.TimeoutExpired:
         return f"no end within {_LIMIT_S} s"
