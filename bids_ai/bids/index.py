@@ -46,6 +46,7 @@ class Recording:
     modality: str = "bold"  # or eeg, ieeg
     stimulated: bool = False  # single-pulse stimulation, by the rows of its events
     located: bool = True  # its coordinates say where it records from
+    positioned: bool = True  # it has coordinates, in whatever frame: distances between its contacts are known
     named_in: tuple[str, ...] = ()  # atlases whose regions are taken from the next or the one after, not by coordinates
     segmentation: str | None = None  # of the subject's brain, in the coordinates of the contacts
     label_column: str | None = None  # of electrodes.tsv, with regions
@@ -235,6 +236,16 @@ class Index:
     def placed(recording: Recording, atlas: AtlasEntry) -> bool:
         """Whether it is known which regions of this atlas this recording records from."""
         return recording.located or atlas.label in recording.named_in
+
+    def atlases_of_prediction(self, recording: Recording) -> list[AtlasEntry]:
+        """Atlases in which responses of a recording are predicted.
+
+        Those whose regions it is known to record from. Where there is none, distances and signals are left, which are
+        the same for any atlas: then the first.
+        """
+        atlases = self.volume_atlases()
+        placed = [atlas for atlas in atlases if self.placed(recording, atlas)]
+        return placed or (atlases[:1] if recording.positioned else [])
 
     @classmethod
     def applies(cls, recording: Recording, atlas: AtlasEntry) -> bool:

@@ -52,8 +52,11 @@ def _is_needed(index: Index, entry: Recording, asked: set[str]) -> bool:
 
 
 def _is_predicted(index: Index, entry: Recording) -> bool:
-    raw = entry.engine == "builtin" and entry.stimulated
-    return raw and any(index.placed(entry, atlas) for atlas in index.volume_atlases())
+    return entry.engine == "builtin" and entry.stimulated and bool(index.atlases_of_prediction(entry))
+
+
+def _placed(index: Index, entry: Recording) -> bool:
+    return any(index.placed(entry, atlas) for atlas in index.volume_atlases())
 
 
 def _helps(index: Index, entry: Recording, target: Recording) -> bool:
@@ -63,14 +66,16 @@ def _helps(index: Index, entry: Recording, target: Recording) -> bool:
     if entry.modality == "ieeg":
         beside = entry.engine == "builtin" and entry.resting and entry.session == target.session
         return entry == target or beside
-    return entry.modality == "bold" and any(index.applies(entry, atlas) for atlas in index.volume_atlases())
+    of_regions = entry.modality == "bold" and _placed(index, target)
+    return of_regions and any(index.applies(entry, atlas) for atlas in index.volume_atlases())
 
 
 def _diffusions(index: Index, asked: set[str], predicted: Sequence[Recording], *, structural: bool) -> list[Diffusion]:
     wanted: set[str] = set()
     if structural and index.volume_atlases():
-        subjects = {entry.subject for entry in predicted}
-        fits = [Fit(entry.series, (entry.series,), entry.subject) for entry in predicted]
+        placed = [entry for entry in predicted if _placed(index, entry)]
+        subjects = {entry.subject for entry in placed}
+        fits = [Fit(entry.series, (entry.series,), entry.subject) for entry in placed]
         fits += [
             fit
             for atlas in index.volume_atlases()

@@ -63,6 +63,8 @@ def bold_fits(context: Context, entry: Recording, atlas: str) -> list[Fit]:
 
 def inputs_of(context: Context, entry: Recording, atlas: str) -> list[Path]:
     """Files that predictions in an atlas are made from."""
+    if not context.index.placed(entry, context.index.atlas(atlas)):
+        return []
     path = context.names.path
     structural = context.structural_of(structural_fit(entry), atlas)
     found = [structural] if structural else []
@@ -91,6 +93,7 @@ def connectivity_of(context: Context, entry: Recording, atlas: str, names: list[
     -------
     Connectivity
         `sc` and `sc_length` from DWI or of the group, `fc` and `ec` from BOLD, `group_prior`; each where there is one.
+        Nothing where it is not known which regions are recorded.
 
     Raises
     ------
@@ -98,6 +101,8 @@ def connectivity_of(context: Context, entry: Recording, atlas: str, names: list[
         If a matrix bears other names.
     """
     found, path = Connectivity(), context.names.path
+    if not context.index.placed(entry, context.index.atlas(atlas)):
+        return found
     structural = context.structural_of(structural_fit(entry), atlas)
     source = context.index.structural_source(structural_fit(entry))
     if structural is not None:

@@ -71,6 +71,8 @@ def _layout(
     number = {name: position for position, name in enumerate(contacts)}
     pushed = read_pushed(context, entry.item)
     sites = read_table(context.names.path("ccep_sites", ieeg=entry.item)).set_index("site")
+    # In a frame that is not known, x tells no side.
+    sided = channels.electrodes is not None and channels.electrodes.frame.kind in ("template", "native")
     known = places.site_shares.any() and places.channel_shares.any()
     return Layout(
         Path(entry.item).name,
@@ -79,7 +81,7 @@ def _layout(
         np.array([[number[name] for name in ends] for ends in responses.ends], int).reshape(-1, 2),
         channel_contacts(channels, contacts),
         distances_mm=responses.grid("distance"),
-        contact_hemispheres=np.array([_side(x) for x in positions[:, 0].tolist()], str),
+        contact_hemispheres=np.array([_side(x) if sided else "" for x in positions[:, 0].tolist()], str),
         contact_tissues=np.array(["" if kind == "unknown" else kind for kind in places.contact_tissues], str),
         current_a=sites.loc[responses.sites, "current"].to_numpy(float),
         site_shares=places.site_shares if known else None,

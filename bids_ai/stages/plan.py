@@ -92,10 +92,8 @@ class Plan:
         found = []
         for entry in self._raw("ieeg"):
             if entry.stimulated:
-                atlases = index.volume_atlases()
-                # Where no region is known, distance and the signals are left, which are the same for any atlas.
-                usable = [atlas for atlas in atlases if index.placed(entry, atlas)] or atlases[:1]
-                found += [path("ccep_scores", ieeg=entry.item, atlas=atlas.label) for atlas in usable]
+                atlases = index.atlases_of_prediction(entry)
+                found += [path("ccep_scores", ieeg=entry.item, atlas=atlas.label) for atlas in atlases]
         return found
 
     def _targets_sc(self) -> list[Path]:

@@ -50,9 +50,10 @@ def signal_notices(context: Context, entry: Recording) -> list[Notice]:
     if not entry.resting and entry.modality == "ieeg":
         text = "Pulses follow each other so closely that too little of it is free of stimulation for region series."
         found.append(Notice(text, name))
-    if not entry.located:
+    index = context.index
+    if not entry.located and not any(index.placed(entry, atlas) for atlas in index.volume_atlases()):
         text = "It is not known where its contacts lie in a brain: there are no region series and no connectivity."
-        if entry.stimulated:
+        if entry.stimulated and entry.positioned:
             text += " Predictions of responses rest on distance between contacts and on the signals."
         found.append(Notice(text, name))
     return found

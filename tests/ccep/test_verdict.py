@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -9,6 +11,7 @@ import pytest
 from bids_ai.ccep.prediction.cross import predict_all
 from bids_ai.ccep.prediction.kinds import COMBINED, KINDS, kind_of
 from bids_ai.ccep.prediction.registry import PREDICTORS, get_predictor
+from bids_ai.ccep.scoring.recorded import Recorded
 from bids_ai.ccep.scoring.table import score_table
 from bids_ai.ccep.scoring.verdict import surrogate_verdict, verdict
 from tests.ccep.worlds import distance_world
@@ -35,6 +38,7 @@ def table(gain: float, lower: float, upper: float, reason: str = "") -> pd.DataF
         ((0.05, 0.01, 0.09), True, "adds to distance"),
         ((0.05, -0.01, 0.09), False, "cannot be told from chance"),
         ((-0.05, -0.09, -0.01), False, "worse"),
+        ((0.0, 0.0, 0.0), False, "was given no weight"),
     ],
 )
 def test_only_a_whole_interval_above_zero_is_a_claim(interval, adds, words):
@@ -45,13 +49,25 @@ def test_only_a_whole_interval_above_zero_is_a_claim(interval, adds, words):
 
 
 @pytest.mark.parametrize(
-    ("interval", "words"), [((0.05, 0.01, 0.09), "does so as well"), ((0.0, -0.1, 0.1), "no gain is left")]
+    ("interval", "beyond", "words"),
+    [
+        ((0.05, 0.01, 0.09), True, "does so as well"),
+        ((0.0, -0.1, 0.1), False, "no gain is left"),
+        ((-0.05, -0.1, -0.01), False, "worse"),
+    ],
 )
-def test_a_claim_says_what_is_left_of_it_where_loudness_is_known(interval, words):
-    row = {"model": "distance+rest+sc+fc+ec", "split": "leave-site-out", "metric": "spearman", "value": 0.7}
+def test_a_claim_says_what_is_left_of_it_where_loudness_is_known(interval, beyond, words):
+    row = {
+        "model": "distance+rest+sc+fc+ec",
+        "split": "leave-site-out",
+        "metric": "spearman",
+        "value": 0.7,
+        "n_sites": 12,
+    }
     row |= {f"gain_over_combination_rest{end}": v for end, v in zip(("", "_lower", "_upper"), interval, strict=True)}
     found = verdict(pd.concat([table(0.05, 0.01, 0.09), pd.DataFrame([row])], ignore_index=True))
     assert found.adds
+    assert found.beyond_loudness is beyond
     assert words in found.text
     assert "loud" not in verdict(table(0.05, 0.01, 0.09)).text
 
@@ -85,31 +101,63 @@ def test_a_caution_and_what_is_missing_are_said():
     assert "told here: there is no DWI." in verdict(nothing, missing="there is no DWI").text
 
 
+def loud_world(seed: int) -> Recorded:
+    recorded = distance_world(seed, n_sites=18).recorded
+    rng = np.random.default_rng(seed)
+    loud = rng.normal(0, 1, recorded.layout.shape[1])
+    return replace(
+        recorded,
+        layout=replace(recorded.layout, channel_rest_sd=np.exp(loud)),
+        amplitude=recorded.amplitude * np.exp(loud),
+        odd=None if recorded.odd is None else recorded.odd * np.exp(loud),
+        even=None if recorded.even is None else recorded.even * np.exp(loud),
+    )
+
+
 def rest_model(**gains: tuple[float, float, float]) -> pd.DataFrame:
     row = {"model": "impulse-refined", "split": "leave-site-out", "metric": "spearman", "value": 0.7}
-    for name in ("distance", "combination", "rest_amplitude"):
+    row |= {"n_sites": 12, "reason": ""}
+    for name in ("distance", "combination", "distance_rest", "combination_rest"):
         ends = zip(("", "_lower", "_upper"), gains.get(name, [np.nan] * 3), strict=True)
         row |= {f"gain_over_{name}{end}": value for end, value in ends}
     return pd.DataFrame([row])
 
 
+ABOVE, AROUND, BELOW = (0.3, 0.1, 0.5), (0.1, -0.1, 0.3), (-0.3, -0.5, -0.1)
+
+
 @pytest.mark.parametrize(
     ("gains", "adds", "words"),
     [
-        ({"combination": (0.3, 0.1, 0.5), "rest_amplitude": (0.1, 0.02, 0.2)}, True, "not by loudness alone"),
-        ({"combination": (0.3, 0.1, 0.5), "rest_amplitude": (0.1, -0.02, 0.2)}, False, "no more than loudness"),
-        ({"combination": (0.3, -0.1, 0.5), "rest_amplitude": (0.1, 0.02, 0.2)}, False, "cannot be told from chance"),
-        ({"combination": (-0.3, -0.5, -0.1), "rest_amplitude": (0.1, 0.02, 0.2)}, False, "worse than distance"),
-        ({"combination": (0.3, 0.1, 0.5)}, None, "not compared"),
-        ({"distance": (0.3, 0.1, 0.5), "rest_amplitude": (0.1, 0.02, 0.2)}, True, "against distance,"),
-        ({}, None, "no baseline"),
+        ({"combination": ABOVE, "distance_rest": ABOVE, "combination_rest": ABOVE}, True, ", beyond how loud"),
+        ({"combination": ABOVE, "distance_rest": AROUND, "combination_rest": ABOVE}, False, "not beyond how loud"),
+        ({"combination": ABOVE, "distance_rest": ABOVE, "combination_rest": AROUND}, False, "not beyond how loud"),
+        ({"combination": AROUND, "distance_rest": ABOVE}, False, "cannot be told from chance"),
+        ({"combination": BELOW, "distance_rest": ABOVE}, False, "worse than distance"),
+        ({"combination": ABOVE}, None, "not compared"),
+        ({"distance": ABOVE, "distance_rest": ABOVE}, True, "It adds to distance, beyond"),
+        ({}, None, "no interval: one site"),
     ],
 )
-def test_a_model_in_microvolts_has_to_beat_loudness_as_well(gains, adds, words):
+def test_a_model_in_microvolts_has_to_beat_distance_and_loudness_together(gains, adds, words):
     found = surrogate_verdict(rest_model(**gains))
     assert found is not None
     assert found.adds is adds
     assert words in found.text
+
+
+def test_distance_times_loudness_is_no_proof():
+    """A world without connections: how a field falls off, and how well each channel lies, are all there is."""
+    claims = []
+    for seed in range(6):
+        recorded = loud_world(seed)
+        found = predict_all([recorded], ["distance", "rest-amplitude", "distance+rest"], ["leave-site-out"])
+        # The best that a model can do which knows nothing but this.
+        found["impulse-refined"] = {"leave-site-out": found["distance+rest"]["leave-site-out"]}
+        said = surrogate_verdict(score_table([recorded], found, n_permutations=0))
+        assert said is not None
+        claims.append(said.adds)
+    assert claims == [False] * 6
 
 
 def test_without_a_score_nothing_is_said_of_the_model_of_rest():

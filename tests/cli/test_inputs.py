@@ -91,6 +91,9 @@ def test_contacts_with_regions_by_name_need_no_t1w(index):
     assert "iEEG with stimulation" in text  # responses of channels want no place
     assert "BOLD" not in text
     assert "T1w" not in text
+    assert "DWI" not in text
+    nowhere = [replace(entry, positioned=False) for entry in lost]
+    assert listed(replace(index, recordings=nowhere, fits=[]), ["prediction"]) == ""
 
 
 def test_series_of_another_tool_need_no_t1w(index):

@@ -313,7 +313,8 @@ def test_contacts_of_an_unknown_frame_have_distances_and_signals(tmp_path: Path,
     assert values[["sc", "fc", "ec", "distance+sc+fc"]].isna().all()
     meta = read_json(sidecar(context.names.path("ccep_scores", ieeg=ITEM, atlas=ATLAS)))
     assert "not known which regions" in meta["Verdict"]
-    assert "against distance," in meta["SurrogateVerdict"]
+    assert "over distance and how loud" in meta["SurrogateVerdict"]
+    assert meta["Connectivity"] == []
     notices = [notice.text for notice in summary_electrophysiology.signal_notices(context, entry)]
     assert any("rest on distance" in text for text in notices)
 

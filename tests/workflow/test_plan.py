@@ -126,6 +126,18 @@ def test_eeg_and_seeg_of_some_subjects(planned, make_dataset):
 
 
 @workflow
+def test_responses_of_contacts_without_a_place_want_no_regions(planned, make_dataset):
+    """Without a frame distances are left; without coordinates nothing is, and nothing is predicted."""
+    lost = signal_files("01", "ieeg", "spes", space="Other", pulses=8)
+    data = make_dataset(subject_files("01") | lost)
+    only = {"ieeg_preprocess": 1, "ccep_features": 1, "contact_model": 1, "ccep_predict": 1, "atlas": 1}
+    assert planned(data, "--stages", "prediction") == only
+    [electrodes] = data.rglob("*_electrodes.tsv")
+    electrodes.unlink()
+    assert planned(data, "--stages", "prediction") == {}
+
+
+@workflow
 def test_the_command_of_stimulation_looks_at_nothing_else(make_dataset, tmp_path, shared_work):
     seeg = signal_files("01", "ieeg", "rest") | signal_files("01", "ieeg", "spes", space="Other", pulses=8)
     data = make_dataset(subject_files("01") | seeg)

@@ -134,7 +134,7 @@ def read_frame(
     kind = frame_kind(label)
     if kind == "unknown" and label != "unknown":
         text = (
-            f"The coordinate system {label!r} is no frame of a known brain: positions stay unused, never taken for MNI."
+            f"The coordinate system {label!r} is of no known brain: positions are taken for distances, never for MNI."
         )
         findings.append(Finding("unknown-frame", text, len(positions)))
     mm = _millimetres(content.get(f"{prefix}CoordinateUnits"), positions, findings)

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from bids_ai.bids.electrophysiology.electrodes import choose_electrodes
+from bids_ai.bids.electrophysiology.electrodes import ElectrodeTable, choose_electrodes
 from bids_ai.bids.electrophysiology.events import STIMULATION, read_events
 from bids_ai.bids.electrophysiology.formats import header_length, header_rate
 from bids_ai.bids.electrophysiology.sidecars import find_tables
@@ -122,6 +122,7 @@ def _recording(root: Path, path: Path, entities: dict[str, Any], anatomy: Anatom
         onsets = table.onsets_s[table.of_type(STIMULATION)]
     session = entities.get("session")
     folder = (f"sub-{entities['subject']}", *((f"ses-{session}",) if session else ()), modality)
+    electrodes = choose_electrodes(path)
     item = "/".join((*folder, stem({key: entities.get(key) for key in _ENTITIES})))
     return Recording(
         item=item,
@@ -134,7 +135,8 @@ def _recording(root: Path, path: Path, entities: dict[str, Any], anatomy: Anatom
         tr=1 / min(_sampling_hz(meta, path), SERIES_HZ),
         source=str(path),
         modality=modality,
-        located=modality == "eeg" or _located(path, anatomy),
+        located=modality == "eeg" or _located(electrodes, anatomy),
+        positioned=electrodes is not None and bool(np.isfinite(electrodes.positions_mm).any()),
         stimulated=len(onsets) > 0,
         resting=_long_enough(path, meta) if modality == "eeg" else _rests(onsets, meta),
         anat=anatomy.item if anatomy else None,
@@ -142,9 +144,8 @@ def _recording(root: Path, path: Path, entities: dict[str, Any], anatomy: Anatom
     )
 
 
-def _located(path: Path, anatomy: Anatomy | None) -> bool:
+def _located(electrodes: ElectrodeTable | None, anatomy: Anatomy | None) -> bool:
     """Whether contacts have places in a template, or in the subject's own T1w where there is one."""
-    electrodes = choose_electrodes(path)
     if electrodes is None or not electrodes.usable:
         return False
     return electrodes.frame.kind == "template" or (electrodes.frame.scanner and anatomy is not None)

@@ -117,6 +117,17 @@ def log_weights(values: Array) -> Array:
     return np.log(np.where(np.isnan(values), np.nan, np.maximum(np.nan_to_num(values), 0.5 * positive.min())))
 
 
+def log_sizes(values: Array) -> Array:
+    """Logarithm of sizes whose small ones are noise: none counts as less than a hundredth of the median.
+
+    A few entries that are next to nothing (rounding, a sparse fit) would otherwise make most of the variance.
+    """
+    positive = values[np.isfinite(values) & (values > 0)]
+    if not positive.size:
+        return np.full_like(values, np.nan)
+    return np.log(np.where(np.isnan(values), np.nan, np.maximum(np.nan_to_num(values), 0.01 * np.median(positive))))
+
+
 class MatrixPredictor(Predictor):
     """A region matrix, brought to sites and channels. It learns nothing from responses.
 

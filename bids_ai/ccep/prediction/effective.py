@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from bids_ai.ccep.prediction.base import MatrixPredictor, log_weights
+from bids_ai.ccep.prediction.base import MatrixPredictor, log_sizes
 
 NPI = "Luo et al. 2025, doi:10.1038/s41592-025-02654-x"
 
@@ -16,4 +16,4 @@ def effective() -> MatrixPredictor:
     offset, and a few large entries do not rule.
     """
     label = "effective connectivity at the scale of a TR"
-    return MatrixPredictor("ec", label, NPI, "ec", transform=np.abs, link=log_weights)
+    return MatrixPredictor("ec", label, NPI, "ec", transform=np.abs, link=log_sizes)

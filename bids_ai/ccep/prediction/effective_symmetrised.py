@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from bids_ai.ccep.prediction.base import MatrixPredictor, log_weights
+from bids_ai.ccep.prediction.base import MatrixPredictor, log_sizes
 from bids_ai.ccep.prediction.effective import NPI
 
 
@@ -17,5 +17,5 @@ def effective_symmetrised() -> MatrixPredictor:
         NPI,
         "ec",
         transform=lambda matrix: 0.5 * (np.abs(matrix) + np.abs(matrix).T),
-        link=log_weights,
+        link=log_sizes,
     )

@@ -35,6 +35,7 @@ UNLEARNED = (
 COMBINATIONS = {
     "distance+sc+fc": ("sc", "fc"),
     "distance+sc+fc+ec": ("sc", "fc", "ec"),
+    "distance+rest": ("rest-amplitude",),
     "distance+rest+sc+fc": ("rest-amplitude", "sc", "fc"),
     "distance+rest+sc+fc+ec": ("rest-amplitude", "sc", "fc", "ec"),
 }

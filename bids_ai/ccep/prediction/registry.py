@@ -34,6 +34,7 @@ PREDICTORS = {
     "reverse-edge": ("reverse_edge", "ReverseEdge"),
     "distance+sc+fc": ("combination", "combination"),
     "distance+sc+fc+ec": ("combination_effective", "combination_effective"),
+    "distance+rest": ("distance_rest", "distance_rest"),
     "distance+rest+sc+fc": ("combination_rest", "combination_rest"),
     "distance+rest+sc+fc+ec": ("combination_rest_effective", "combination_rest_effective"),
     "evoked-kernel": ("evoked_kernel", "EvokedKernel"),

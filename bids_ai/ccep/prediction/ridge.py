@@ -68,10 +68,10 @@ class PairRidge:
 class EarnedRidge:
     """`PairRidge`, and one column more if that predicts better where leads are left out.
 
-    Better by more than the standard error of the difference over leads: the rule of one standard error in favour of
-    the smaller model (Breiman et al. 1984, doi:10.1201/9781315139470). A column that does not earn its place has no
-    weight, and the prediction is that without it. The column has a penalty of its own; the others keep that which they
-    have without it.
+    Better by more than the standard error of the difference over leads (sites, where there are fewer than three): the
+    rule of one standard error in favour of the smaller model (Breiman et al. 1984, doi:10.1201/9781315139470). A
+    column that does not earn its place has no weight, and the prediction is that without it. The column has a penalty
+    of its own; the others keep that which they have without it.
 
     Attributes
     ----------

@@ -25,9 +25,11 @@ from bids_ai.errors import InputError
 REFERENCES = {
     "distance": "distance",
     "combination": "distance+sc+fc",
-    "rest_amplitude": "rest-amplitude",
+    "distance_rest": "distance+rest",
     "combination_rest": "distance+rest+sc+fc",
 }
+#: Of these, whose absence is told.
+_EXPECTED = ("distance", "combination")
 #: The measure that the stratified permutation judges.
 PERMUTED = "partial_spearman"
 _NAN = float("nan")
@@ -146,7 +148,9 @@ def _measured(
             gains, reason = _gain(metric, view, views.get(reference), bootstrap, settings)
             names = (f"gain_over_{suffix}", f"gain_over_{suffix}_lower", f"gain_over_{suffix}_upper")
             row |= dict(zip(names, gains, strict=True))
-            reasons += [f"no gain over {suffix}: {reason}"] if reason and model != reference else []
+            # Of controls that were not asked for nothing is to be said.
+            told = reason and model != reference and (reference in views or suffix in _EXPECTED)
+            reasons += [f"no gain over {suffix}: {reason}"] if told else []
     return row | {"reason": "; ".join(reasons)}
 
 

@@ -16,8 +16,8 @@ METRIC, SPLIT = "spearman", "leave-site-out"
 _ALONE, _BASELINE = "ec", "distance"
 #: The same question with how loud each channel is at rest known to both, `gain_over_combination_rest`.
 CONTROLLED = "distance+rest+sc+fc+ec"
-#: The model of resting iEEG that is asked, and the control of all that predict in microvolts; declared before as well.
-SURROGATE, LOUDNESS = "impulse-refined", "rest-amplitude"
+#: The model of resting iEEG that is asked; declared before as well.
+SURROGATE = "impulse-refined"
 
 
 @dataclass(frozen=True)
@@ -29,10 +29,13 @@ class Verdict:
     text : str
     adds : bool or None
         Whether the model that was asked adds anything; None where that cannot be told.
+    beyond_loudness : bool or None
+        Whether it does where how loud each channel is at rest is known; None where that was not asked.
     """
 
     text: str
     adds: bool | None
+    beyond_loudness: bool | None = None
 
 
 def verdict(
@@ -79,10 +82,15 @@ def verdict(
         f"{_plain(row['value'] - gain)} without: {_signed(gain)}, 95 % interval {_signed(lower)} to {_signed(upper)}, "
         f"{int(row['n_sites'])} sites that the model had not seen"
     )
+    if lower == upper == 0:
+        text = f"In {where} effective connectivity was given no weight: beside distance, structure and function it did "
+        text += "not predict leads that were left out better. The prediction with it is that without it, with a rank "
+        text += f"correlation with the recorded amplitudes of {_plain(row['value'])}, {int(row['n_sites'])} sites that "
+        return Verdict(_with(f"{text}the model had not seen.", caution), False)
     if lower > 0:
         text = f"Effective connectivity adds to distance, structure and function in {where}; {numbers}."
-        text += _controlled(rows.get(CONTROLLED))
-        return Verdict(_with(text, caution), True)
+        beyond, control = _controlled(rows.get(CONTROLLED))
+        return Verdict(_with(f"{text}{control}", caution), True, beyond)
     if upper < 0:
         start = "Effective connectivity makes the prediction by distance, structure and function worse in"
         return Verdict(_with(f"{start} {where}; {numbers}.", caution), False)
@@ -96,8 +104,9 @@ def verdict(
 def surrogate_verdict(scores: pd.DataFrame, *, split: str = SPLIT, where: str = "this recording") -> Verdict | None:
     """Say whether the model of resting iEEG, pushed at the stimulated contacts, predicts more than the baselines.
 
-    A channel that lies well picks up more of everything, so that a model in microvolts gains over distance, structure
-    and function by knowing how loud each channel is. What is claimed is what goes beyond that as well.
+    A channel that lies well picks up more of everything, and fields fall off with distance: a model in microvolts that
+    knows both gains over distance, structure and function without knowing of a connection. What is claimed is what goes
+    beyond distance and loudness together, and beyond all four.
 
     Parameters
     ----------
@@ -110,42 +119,50 @@ def surrogate_verdict(scores: pd.DataFrame, *, split: str = SPLIT, where: str = 
     Returns
     -------
     Verdict or None
-        "adds" only where the whole intervals of both gains lie above 0. None where the model has no score.
+        "adds" only where the whole intervals of all gains lie above 0. None where the model has no score.
     """
     row = _rows(scores, split).get(SURROGATE)
     if row is None or not np.isfinite(row["value"]):
         return None
-    told = f"A model of resting iEEG, pushed at the stimulated contacts ({SURROGATE}), has a rank correlation with the "
-    told += f"recorded amplitudes of {_plain(row['value'])} in {where}"
-    over, loud = _gain(row, "combination"), _gain(row, "rest_amplitude")
+    told = (
+        f"A model of resting iEEG, pushed at the stimulated contacts ({SURROGATE}), has a rank correlation with the "
+        f"recorded amplitudes of {_plain(row['value'])} in {where}, {int(row['n_sites'])} sites that it had not seen"
+    )
     words = "distance, structure and function"
+    over = _gain(row, "combination")
     if over is None:
         over, words = _gain(row, "distance"), "distance"
     if over is None:
-        return Verdict(f"{told}; there is no baseline to compare it with.", None)
-    told += f": {over.text} against {words}"
+        return Verdict(f"{told}. Its gain over {words} has no interval: {row['reason'] or 'one site'}.", None)
+    told += f". 95 % intervals of its gain: {over.text} over {words}"
+    loud = _gain(row, "distance_rest")
     if loud is None:
-        return Verdict(f"{told}. It was not compared with how loud each channel is at rest ({LOUDNESS}).", None)
-    told += f", {loud.text} against how loud each channel is at rest ({LOUDNESS}). "
+        return Verdict(f"{told}. It was not compared with how loud each channel is at rest.", None)
+    told += f", {loud.text} over distance and how loud each channel is at rest"
+    every = _gain(row, "combination_rest")
+    told += f", {every.text} over all four. " if every else ". "
     if over.upper < 0:
-        return Verdict(f"{told}It predicts worse than {words}.", False)
+        return Verdict(f"{told}It predicts worse than {words}.", False, False)
     if not over.lower > 0:
-        return Verdict(f"{told}It cannot be told from chance whether it adds to {words}.", False)
-    if not loud.lower > 0:
-        return Verdict(f"{told}It adds to {words}, but no more than loudness does.", False)
-    return Verdict(f"{told}It adds to {words}, and not by loudness alone.", True)
+        return Verdict(f"{told}It cannot be told from chance whether it adds to {words}.", False, False)
+    if not (loud.lower > 0 and (every is None or every.lower > 0)):
+        text = f"{told}It adds to {words}, but not beyond how loud each channel is."
+        return Verdict(text, False, False)
+    return Verdict(f"{told}It adds to {words}, beyond how loud each channel is.", True, True)
 
 
-def _controlled(row: dict[str, Any] | None) -> str:
+def _controlled(row: dict[str, Any] | None) -> tuple[bool | None, str]:
     """What is left of a gain where loudness is known: a channel that lies well picks up more of everything."""
     gain = _gain(row, "combination_rest") if row is not None else None
-    if gain is None:
-        return ""
+    if row is None or gain is None:
+        return None, ""
+    of = f"{gain.text}, {int(row['n_sites'])} sites"
+    known = "Where how loud each channel is at rest is known"
     if gain.lower > 0:
-        return f" It does so as well where how loud each channel is at rest is known: {gain.text}."
-    return (
-        f" Where how loud each channel is at rest is known, no gain is left that can be told from chance: {gain.text}."
-    )
+        return True, f" {known}, it does so as well: {of}."
+    if gain.upper < 0:
+        return False, f" {known}, it makes the prediction worse: {of}."
+    return False, f" {known}, no gain is left that can be told from chance: {of}."
 
 
 @dataclass(frozen=True)
