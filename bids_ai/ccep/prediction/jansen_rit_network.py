@@ -93,13 +93,18 @@ class Network:
         delayed = self._weights * np.exp(-travel)
         coupling = (slope * setting.gain * column)[:, None, None] * delayed
         far = setting.gain * self._sites @ delayed
-        near = np.broadcast_to(self._sites, far.shape)
-        inverse = np.linalg.inv(np.eye(len(self._weights)) - coupling)
-        spread = np.concatenate([near, far], axis=1) @ inverse
+        network = np.eye(len(self._weights)) - coupling
+        if slopes:
+            inverse = np.linalg.inv(network)
+            far_spread = far @ inverse
+        else:
+            far_spread = np.linalg.solve(network.transpose(0, 2, 1), far.transpose(0, 2, 1)).transpose(0, 2, 1)
+        # What stays at first travels as well: (1 - K)^-1 = 1 + K (1 - K)^-1.
+        spread = np.concatenate([self._sites + (slope * column)[:, None, None] * far_spread, far_spread], axis=1)
         out = [self._seen_over_time(column, spread)]
         if not slopes:
             return out
-        none = np.zeros_like(near)
+        none = np.zeros_like(far)
         later = travel * delayed
         by_log_kinetics = self._column_slope(setting)
         changes = (
