@@ -146,7 +146,7 @@ def surrogate_verdict(scores: pd.DataFrame, *, split: str = SPLIT, where: str = 
     if not over.lower > 0:
         return Verdict(f"{told}It cannot be told from chance whether it adds to {words}.", False, False)
     if not (loud.lower > 0 and (every is None or every.lower > 0)):
-        text = f"{told}It adds to {words}, but not beyond how loud each channel is."
+        text = f"{told}It adds to {words}, but it cannot be told from chance whether beyond how loud each channel is."
         return Verdict(text, False, False)
     return Verdict(f"{told}It adds to {words}, beyond how loud each channel is.", True, True)
 
