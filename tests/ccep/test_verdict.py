@@ -130,8 +130,8 @@ ABOVE, AROUND, BELOW = (0.3, 0.1, 0.5), (0.1, -0.1, 0.3), (-0.3, -0.5, -0.1)
     ("gains", "adds", "words"),
     [
         ({"combination": ABOVE, "distance_rest": ABOVE, "combination_rest": ABOVE}, True, ", beyond how loud"),
-        ({"combination": ABOVE, "distance_rest": AROUND, "combination_rest": ABOVE}, False, "chance whether beyond how loud"),
-        ({"combination": ABOVE, "distance_rest": ABOVE, "combination_rest": AROUND}, False, "chance whether beyond how loud"),
+        ({"combination": ABOVE, "distance_rest": AROUND, "combination_rest": ABOVE}, False, "whether beyond how loud"),
+        ({"combination": ABOVE, "distance_rest": ABOVE, "combination_rest": AROUND}, False, "whether beyond how loud"),
         ({"combination": AROUND, "distance_rest": ABOVE}, False, "cannot be told from chance"),
         ({"combination": BELOW, "distance_rest": ABOVE}, False, "worse than distance"),
         ({"combination": ABOVE}, None, "not compared"),
