@@ -68,6 +68,8 @@ class JansenRit(Predictor):
         for _ in range(STEPS):
             if not self._follow(seen):
                 break
+        # Size, waveform and latency are asked for one after the other.
+        self._last: tuple[Layout, Array] | None = None
         return self
 
     def predict(self, layout: Layout) -> Array:
@@ -109,8 +111,10 @@ class JansenRit(Predictor):
         return SiteRidge().fit(signed, seen)
 
     def _waves(self, layout: Layout) -> Array:
-        _require(layout, self.name)
-        return np.asarray(np.einsum("k,kscl->scl", self.weights_, _parts(layout, self.setting_)))
+        if self._last is None or self._last[0] is not layout:
+            _require(layout, self.name)
+            self._last = layout, np.asarray(np.einsum("k,kscl->scl", self.weights_, _parts(layout, self.setting_)))
+        return self._last[1]
 
 
 def _require(layout: Layout, name: str) -> None:
