@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 import tempfile
 import time
 import traceback
@@ -30,6 +31,8 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
 
 def main(arguments: list[str] | None = None) -> int:
     args = parse(arguments)
+    # Bytecode that Python writes beside a module is no deed of a reader.
+    sys.dont_write_bytecode = True
     if args.case is not None:
         return show(args.reader[0], args.seed, args.case)
     tallies = {}

@@ -63,18 +63,18 @@ def header_rate(path: Path) -> float | None:
     path : Path
         EDF, BDF (the highest of its signals) or BrainVision; of other formats the sidecar has to be believed.
     """
-    if not path.is_file():
-        return None
+    rate = None
     try:
-        if path.suffix.lower() in (".edf", ".bdf"):
-            return _edf_rate(path)
-        if path.suffix.lower() == ".vhdr":
+        if path.is_file() and path.suffix.lower() in (".edf", ".bdf"):
+            rate = _edf_rate(path)
+        elif path.is_file() and path.suffix.lower() == ".vhdr":
             text = path.read_text(encoding="utf-8", errors="replace")
             found = re.search(r"^SamplingInterval\s*=\s*([\d.eE+-]+)", text, re.MULTILINE)
-            return 1e6 / float(found[1]) if found else None  # microseconds
+            rate = 1e6 / float(found[1]) if found else None  # microseconds
     except (OSError, ValueError, ZeroDivisionError):
         return None  # what is wrong with the file is told when it is opened
-    return None
+    # An interval of 1e999 makes a rate of 0.
+    return rate if rate and rate > 0 and np.isfinite([rate, 1 / rate]).all() else None
 
 
 def header_length(path: Path) -> float | None:

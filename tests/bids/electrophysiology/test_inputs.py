@@ -9,7 +9,7 @@ import pytest
 
 from bids_ai.bids.dataset import Selection, scan
 from bids_ai.bids.electrophysiology.brainvision import write_brainvision
-from bids_ai.bids.electrophysiology.formats import header_length
+from bids_ai.bids.electrophysiology.formats import header_length, header_rate
 from bids_ai.bids.index import Recording
 from tests.conftest import write_tree
 
@@ -54,6 +54,14 @@ def test_pulses_without_a_pause_leave_no_rest(tmp_path: Path) -> None:
     assert only(dataset(tmp_path / "long", 1.0, duration_s=108.0)).resting
     assert not only(dataset(tmp_path / "short", 1.0, duration_s=15.0)).resting
     assert not only(dataset(tmp_path / "unknown", 1.0, duration_s=None)).resting
+
+
+@pytest.mark.parametrize("interval", ["1e999", "0", "-500", "1e-400"])
+def test_a_rate_that_cannot_be_is_no_rate_of_the_file(tmp_path: Path, interval: str) -> None:
+    root = dataset(tmp_path, 5.0)
+    (root / f"{STEM}_ieeg.vhdr").write_text(f"[Common Infos]\nSamplingInterval={interval}\n")
+    assert header_rate(root / f"{STEM}_ieeg.vhdr") is None
+    assert only(root).tr == pytest.approx(0.004)  # by the sidecar; the file is refused when it is opened
 
 
 def test_a_recording_that_is_a_folder_is_found(tmp_path: Path) -> None:
