@@ -273,11 +273,24 @@ def _layout(bids_dir: Path, labels: Sequence[str], database: Path | None) -> BID
     ]
     walked = set(labels if database is None else _folder_labels(bids_dir))
     ignore += [re.compile(rf"^/{re.escape(path)}(/|$)") for path in untraversable(bids_dir, walked)]
+    _check_description(bids_dir)
     indexer = BIDSLayoutIndexer(validate=False, index_metadata=False, ignore=ignore)
     try:
         return BIDSLayout(bids_dir, indexer=indexer, database_path=database, config=[_entities_below(bids_dir)])
     except (BIDSValidationError, ValueError) as error:
         raise UsageError(f"{bids_dir} cannot be indexed as a BIDS dataset: {error}") from None
+
+
+def _check_description(bids_dir: Path) -> None:
+    """Refuse a description that is JSON but no object, on which pybids stumbles; other faults it tells itself."""
+    path = bids_dir / "dataset_description.json"
+    try:
+        content = read_json(path) if path.is_file() else {}
+    except ValueError:
+        return
+    if not isinstance(content, dict):
+        what = f"{bids_dir} cannot be indexed as a BIDS dataset: dataset_description.json"
+        raise UsageError(f"{what} holds {str(content)[:40]!r}, and an object with Name and BIDSVersion is wanted.")
 
 
 def _entities_below(bids_dir: Path) -> dict[str, Any]:

@@ -41,6 +41,14 @@ def test_a_folder_without_description_is_no_dataset(tmp_path):
         dataset_name(tmp_path / "absent")
 
 
+@pytest.mark.parametrize("text", ["7", "null", "true", '"x"', "[]"])
+def test_a_description_that_is_no_object_is_refused_by_the_index(make_dataset, text):
+    root = make_dataset({"sub-01/anat/sub-01_T1w.nii.gz": (4, 4, 4)})
+    (root / "dataset_description.json").write_text(text)
+    with pytest.raises(UsageError, match="cannot be indexed as a BIDS dataset"):
+        found(root, "01")
+
+
 @pytest.mark.parametrize("text", ["", "{", '{"Name": "x",}', "\xff"])
 def test_a_broken_description_is_refused(make_dataset, text):
     root = make_dataset({"dataset_description.json": text.encode("latin-1")})
