@@ -290,7 +290,9 @@ def _check_description(bids_dir: Path) -> None:
         return
     if not isinstance(content, dict):
         what = f"{bids_dir} cannot be indexed as a BIDS dataset: dataset_description.json"
-        raise UsageError(f"{what} holds {str(content)[:40]!r}, and an object with Name and BIDSVersion is wanted.")
+        raise UsageError(
+            f"{what} holds {str(content)[:40]!r}, and an object with Name and BIDSVersion is wanted; write one."
+        )
 
 
 def _entities_below(bids_dir: Path) -> dict[str, Any]:

@@ -237,6 +237,10 @@ class Index:
         """Whether it is known which regions of this atlas this recording records from."""
         return recording.located or atlas.label in recording.named_in
 
+    def is_placed(self, recording: Recording) -> bool:
+        """Whether it is known of any atlas which of its regions a recording records from."""
+        return any(self.placed(recording, atlas) for atlas in self.volume_atlases())
+
     def atlases_of_prediction(self, recording: Recording) -> list[AtlasEntry]:
         """Atlases in which responses of a recording are predicted.
 

@@ -55,10 +55,6 @@ def _is_predicted(index: Index, entry: Recording) -> bool:
     return entry.engine == "builtin" and entry.stimulated and bool(index.atlases_of_prediction(entry))
 
 
-def _placed(index: Index, entry: Recording) -> bool:
-    return any(index.placed(entry, atlas) for atlas in index.volume_atlases())
-
-
 def _helps(index: Index, entry: Recording, target: Recording) -> bool:
     """Whether the responses of `target` are predicted from a recording: it itself, rest beside it, BOLD."""
     if entry.subject != target.subject:
@@ -66,14 +62,14 @@ def _helps(index: Index, entry: Recording, target: Recording) -> bool:
     if entry.modality == "ieeg":
         beside = entry.engine == "builtin" and entry.resting and entry.session == target.session
         return entry == target or beside
-    of_regions = entry.modality == "bold" and _placed(index, target)
+    of_regions = entry.modality == "bold" and index.is_placed(target)
     return of_regions and any(index.applies(entry, atlas) for atlas in index.volume_atlases())
 
 
 def _diffusions(index: Index, asked: set[str], predicted: Sequence[Recording], *, structural: bool) -> list[Diffusion]:
     wanted: set[str] = set()
     if structural and index.volume_atlases():
-        placed = [entry for entry in predicted if _placed(index, entry)]
+        placed = [entry for entry in predicted if index.is_placed(entry)]
         subjects = {entry.subject for entry in placed}
         fits = [Fit(entry.series, (entry.series,), entry.subject) for entry in placed]
         fits += [

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-from contextlib import suppress
 from pathlib import Path
 
 from bids_ai.bids.files import read_json, unfinished, write_json
@@ -41,6 +40,19 @@ def claim(work_dir: Path, output_dir: Path, bids_dir: Path | None) -> None:
     write_json(work_dir / _OWNER, _owner(identity, output_dir, bids_dir))
 
 
+def _keep_first(temporary: Path, path: Path) -> None:
+    """Give a file its name, unless another has it."""
+    try:
+        # A link is whole from the first moment, and is refused where there is one.
+        path.hardlink_to(temporary)
+    except FileExistsError:
+        return
+    except OSError:
+        # exFAT and some network drives have no links. Two that start in the same instant may then not agree.
+        if not path.exists():
+            temporary.replace(path)
+
+
 def _new_identity(output_dir: Path) -> str:
     """Give an output folder its mark; of many runs that start at once, as those of a job array, one does."""
     path = output_dir / _ID
@@ -48,9 +60,7 @@ def _new_identity(output_dir: Path) -> str:
     temporary = unfinished(path)
     try:
         temporary.write_text(f"{secrets.token_hex(8)}\n", encoding="utf-8")
-        # A link is whole from the first moment, and is refused where there is one.
-        with suppress(FileExistsError):
-            path.hardlink_to(temporary)
+        _keep_first(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
     return path.read_text(encoding="utf-8").strip()

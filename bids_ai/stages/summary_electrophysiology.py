@@ -50,8 +50,7 @@ def signal_notices(context: Context, entry: Recording) -> list[Notice]:
     if not entry.resting and entry.modality == "ieeg":
         text = "Pulses follow each other so closely that too little of it is free of stimulation for region series."
         found.append(Notice(text, name))
-    index = context.index
-    if not entry.located and not any(index.placed(entry, atlas) for atlas in index.volume_atlases()):
+    if not entry.located and not context.index.is_placed(entry):
         text = "It is not known where its contacts lie in a brain: there are no region series and no connectivity."
         if entry.stimulated and entry.positioned:
             text += " Predictions of responses rest on distance between contacts and on the signals."

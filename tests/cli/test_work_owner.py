@@ -1,5 +1,6 @@
 """Two outputs do not share a work folder, whose files are named after subjects alone."""
 
+import errno
 import json
 import shutil
 from concurrent.futures import ThreadPoolExecutor
@@ -34,6 +35,20 @@ def test_runs_that_start_at_once_agree_on_the_mark(data, tmp_path):
     out, work = tmp_path / "out", tmp_path / "work"
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(lambda _: claim(work, out, data), range(32)))
+    assert owner_fault(work, out, data) is None
+    assert [path.name for path in (out / ".bids_ai").iterdir()] == ["id"]
+
+
+def test_a_file_system_without_links_has_marks_as_well(data, tmp_path, monkeypatch):
+    def refuse(*_: object) -> None:
+        raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(Path, "hardlink_to", refuse)
+    out, work = tmp_path / "out", tmp_path / "work"
+    claim(work, out, data)
+    before = (out / ".bids_ai" / "id").read_text()
+    claim(work, out, data)
+    assert (out / ".bids_ai" / "id").read_text() == before
     assert owner_fault(work, out, data) is None
     assert [path.name for path in (out / ".bids_ai").iterdir()] == ["id"]
 

@@ -82,7 +82,7 @@ def verdict(
         f"{_plain(row['value'] - gain)} without: {_signed(gain)}, 95 % interval {_signed(lower)} to {_signed(upper)}, "
         f"{int(row['n_sites'])} sites that the model had not seen"
     )
-    if lower == upper == 0:
+    if gain == lower == upper == 0:
         text = f"In {where} effective connectivity was given no weight: beside distance, structure and function it did "
         text += "not predict leads that were left out better. The prediction with it is that without it, with a rank "
         text += f"correlation with the recorded amplitudes of {_plain(row['value'])}, {int(row['n_sites'])} sites that "
