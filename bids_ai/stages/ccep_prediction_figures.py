@@ -175,10 +175,11 @@ def _region(context: Context, key: str, nodes: pd.DataFrame, tested: np.ndarray)
 
 
 def region_probability(recorded: Recorded, places: Places, predicted: Predicted) -> np.ndarray | None:
-    """Mean predicted probability between regions over the pairs that were tested; None without probabilities."""
+    """Mean predicted probability between regions over tested pairs; None without probabilities, or without regions."""
     from bids_ai.ccep.matrices import pair_matrices
 
-    if predicted.probability is None or recorded.responder is None:
+    known = places.site_shares.any() and places.channel_shares.any()
+    if predicted.probability is None or recorded.responder is None or not known:
         return None
     probability = np.asarray(predicted.probability[0])
     tested = np.where(np.isfinite(recorded.responder) & np.isfinite(probability), 1.0, np.nan)

@@ -315,6 +315,7 @@ def test_contacts_of_an_unknown_frame_have_distances_and_signals(tmp_path: Path,
     assert "not known which regions" in meta["Verdict"]
     assert "over distance and how loud" in meta["SurrogateVerdict"]
     assert meta["Connectivity"] == []
+    assert not list(context.output_dir.rglob("*desc-predicted_relmat*"))
     notices = [notice.text for notice in summary_electrophysiology.signal_notices(context, entry)]
     assert any("rest on distance" in text for text in notices)
 
